@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::sockopt::socket_peercred;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -217,7 +218,7 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 fn connection<H: Handler>(handler: &H, info: &ServerInfo, stream: UnixStream, number: u64) {
-    let peer = match rustix::net::sockopt::socket_peercred(&stream) {
+    let peer = match socket_peercred(&stream) {
         Ok(cred) => Peer {
             connection: number,
             pid: cred.pid.as_raw_nonzero().get().unsigned_abs(),
