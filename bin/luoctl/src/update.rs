@@ -52,9 +52,8 @@ fn prepare(
     };
     let mut fds = vec![kernel.as_fd()];
     fds.extend(initrd.as_ref().map(|initrd| initrd.as_fd()));
-    connection.watch(method::PREPARE, &prepare, &fds, |progress: &Progress| {
-        step(cli, progress)
-    })
+    let seen = |progress: &Progress| step(cli, progress);
+    connection.watch(method::PREPARE, &prepare, &fds, seen)
 }
 
 fn step(cli: &Cli, progress: &Progress) {
