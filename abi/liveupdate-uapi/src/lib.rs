@@ -18,7 +18,13 @@
     )
 )]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod mainline;
+mod name;
+
+pub use name::{NameError, SessionName};
 
 /// `LIVEUPDATE_IOCTL_TYPE`: the type byte of every command (v7.3).
 #[doc(alias = "LIVEUPDATE_IOCTL_TYPE")]

@@ -1,0 +1,270 @@
+//! Messages and descriptors over one socket.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+use serde::Serialize;
+
+use crate::error::WireError;
+
+/// Longest message either side may send, in bytes without its NUL.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// Most descriptors with one message.
+pub const MAX_FDS: usize = 16;
+
+/// Bytes asked for in one read.
+const READ_BYTES: usize = 16 << 10;
+
+/// A received message: its JSON and its descriptors.
+#[derive(Debug)]
+pub struct Frame {
+    /// The bytes before the NUL.
+    pub json: Vec<u8>,
+    /// Descriptors, close-on-exec, in the order they were sent.
+    pub fds: Vec<OwnedFd>,
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+pub struct Channel {
+    stream: UnixStream,
+    /// Bytes read and not yet handed out.
+    inbox: Vec<u8>,
+    /// How much of `inbox` is known to have no NUL.
+    searched: usize,
+    /// Descriptors of the message being read.
+    fds: Vec<OwnedFd>,
+}
+
+impl Channel {
+    /// Wraps a connected socket.
+    pub const fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            inbox: Vec::new(),
+            searched: 0,
+            fds: Vec::new(),
+        }
+    }
+
+    /// The socket, for timeouts and peer credentials.
+    pub const fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
+    /// Sends `message` with `fds` attached to its first byte.
+    ///
+    /// # Errors
+    /// [`WireError::Io`]; [`WireError::TooManyDescriptors`] past [`MAX_FDS`];
+    /// [`WireError::TooLong`] past [`MAX_MESSAGE_BYTES`].
+    pub fn send(
+        &mut self,
+        message: &impl Serialize,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), WireError> {
+        if fds.len() > MAX_FDS {
+            return Err(WireError::TooManyDescriptors { limit: MAX_FDS });
+        }
+        let mut bytes = serde_json::to_vec(message)?;
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            return Err(WireError::TooLong {
+                limit: MAX_MESSAGE_BYTES,
+            });
+        }
+        bytes.push(0);
+        let sent = self.send_some(&bytes, fds)?;
+        io::Write::write_all(&mut self.stream, bytes.get(sent..).unwrap_or_default())?;
+        Ok(())
+    }
+
+    fn send_some(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize, WireError> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(WireError::TooManyDescriptors { limit: MAX_FDS });
+        }
+        let flags = SendFlags::NOSIGNAL;
+        let data = [IoSlice::new(bytes)];
+        rustix::io::retry_on_intr(|| rustix::net::sendmsg(&self.stream, &data, &mut control, flags))
+            .map_err(|errno| WireError::Io(errno.into()))
+    }
+
+    /// Waits for the next message; `None` when the peer hung up between two.
+    ///
+    /// # Errors
+    /// [`WireError`]: after any of them the connection is of no further use.
+    pub fn receive(&mut self) -> Result<Option<Frame>, WireError> {
+        loop {
+            if let Some(frame) = self.take_frame()? {
+                return Ok(Some(frame));
+            }
+            if self.inbox.len() > MAX_MESSAGE_BYTES {
+                return Err(WireError::TooLong {
+                    limit: MAX_MESSAGE_BYTES,
+                });
+            }
+            if self.read_some()? == 0 {
+                return match self.inbox.len() {
+                    0 => Ok(None),
+                    bytes => Err(WireError::Truncated { bytes }),
+                };
+            }
+        }
+    }
+
+    fn take_frame(&mut self) -> Result<Option<Frame>, WireError> {
+        let unsearched = self.inbox.get(self.searched..).unwrap_or_default();
+        let Some(found) = unsearched.iter().position(|&byte| byte == 0) else {
+            self.searched = self.inbox.len();
+            return Ok(None);
+        };
+        let rest = self.inbox.split_off(self.searched + found + 1);
+        let mut json = std::mem::replace(&mut self.inbox, rest);
+        json.pop();
+        self.searched = 0;
+        if !self.fds.is_empty() && !self.inbox.is_empty() {
+            return Err(WireError::UnclearDescriptors);
+        }
+        Ok(Some(Frame {
+            json,
+            fds: std::mem::take(&mut self.fds),
+        }))
+    }
+
+    fn read_some(&mut self) -> Result<usize, WireError> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let old_len = self.inbox.len();
+        self.inbox.resize(old_len + READ_BYTES, 0);
+        let (_, free) = self.inbox.split_at_mut(old_len);
+        let answer = receive_message(&self.stream, free, &mut control);
+        let read = answer.as_ref().map_or(0, |(bytes, _)| *bytes);
+        self.inbox.truncate(old_len + read);
+        let (_, flags) = answer?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                self.fds.extend(fds);
+            }
+        }
+        if flags.contains(ReturnFlags::CTRUNC) || self.fds.len() > MAX_FDS {
+            return Err(WireError::TooManyDescriptors { limit: MAX_FDS });
+        }
+        Ok(read)
+    }
+}
+
+fn receive_message(
+    stream: &UnixStream,
+    free: &mut [u8],
+    control: &mut RecvAncillaryBuffer<'_>,
+) -> Result<(usize, ReturnFlags), WireError> {
+    loop {
+        let mut data = [IoSliceMut::new(free)];
+        match rustix::net::recvmsg(stream, &mut data, control, RecvFlags::CMSG_CLOEXEC) {
+            Ok(message) => return Ok((message.bytes, message.flags)),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(WireError::Io(errno.into())),
+        }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Seek as _, Write as _};
+
+    use super::*;
+
+    fn pair() -> (Channel, Channel) {
+        let (a, b) = UnixStream::pair().unwrap();
+        (Channel::new(a), Channel::new(b))
+    }
+
+    #[test]
+    fn descriptors_arrive_with_their_message() {
+        let (mut a, mut b) = pair();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"inside").unwrap();
+        file.rewind().unwrap();
+        a.send(&"first", &[file.as_fd()]).unwrap();
+        let frame = b.receive().unwrap().unwrap();
+        assert_eq!(frame.json, b"\"first\"");
+        let mut text = String::new();
+        let [fd] = <[OwnedFd; 1]>::try_from(frame.fds).unwrap();
+        std::fs::File::from(fd).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "inside");
+    }
+
+    #[test]
+    fn messages_are_told_apart_however_they_are_cut() {
+        let (a, mut b) = pair();
+        let mut raw = a.stream.try_clone().unwrap();
+        for part in [&b"1\x00"[..], b"2", b"3\x00\"a", b"b\"\x00"] {
+            raw.write_all(part).unwrap();
+        }
+        for expected in ["1", "23", "\"ab\""] {
+            assert_eq!(b.receive().unwrap().unwrap().json, expected.as_bytes());
+        }
+        drop((a, raw));
+        assert!(b.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_hang_up_inside_a_message_is_an_error() {
+        let (a, mut b) = pair();
+        (&a.stream).write_all(b"{\"half").unwrap();
+        drop(a);
+        assert!(matches!(
+            b.receive(),
+            Err(WireError::Truncated { bytes: 6 })
+        ));
+    }
+
+    #[test]
+    fn an_endless_message_is_refused() {
+        let (a, mut b) = pair();
+        let writer = std::thread::spawn(move || {
+            // Fails once the reader has given up.
+            let _answer = (&a.stream).write_all(&vec![b'x'; 2 * MAX_MESSAGE_BYTES]);
+        });
+        assert!(matches!(b.receive(), Err(WireError::TooLong { .. })));
+        drop(b);
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn too_many_descriptors_are_refused_on_both_sides() {
+        let (mut a, _b) = pair();
+        let file = tempfile::tempfile().unwrap();
+        let fds = vec![file.as_fd(); MAX_FDS + 1];
+        let error = a.send(&1, &fds).unwrap_err();
+        assert!(matches!(error, WireError::TooManyDescriptors { .. }));
+    }
+
+    #[test]
+    fn descriptors_in_front_of_a_second_message_are_refused() {
+        let (mut a, mut b) = pair();
+        let file = tempfile::tempfile().unwrap();
+        a.send(&1, &[]).unwrap();
+        a.send(&2, &[file.as_fd()]).unwrap();
+        // The kernel stops a read behind the bytes that came with descriptors: they may be read
+        // together with the first message. Whatever it does, they never go to message 1 alone.
+        match b.receive() {
+            Ok(Some(frame)) => assert!(frame.fds.is_empty()),
+            Ok(None) => panic!("hung up"),
+            Err(error) => assert!(matches!(error, WireError::UnclearDescriptors)),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Safe access to the Live Update Orchestrator, `/dev/liveupdate`.
+//!
+//! * [`Device`] is the single-open device: open it, create or retrieve sessions, drop it. Sessions
+//!   do not depend on it, and other programs (systemd 261 and newer among them) need it too.
+//! * [`Session`] is one session; its direction is a type: descriptors are preserved into a
+//!   [`Session<Outgoing>`] and retrieved from a [`Session<Incoming>`].
+//! * [`Error`] carries the call and the errno and says what this errno means for this call.
+//! * [`absence`] finds out why there is no device, [`holder`] who keeps it busy.
+//!
+//! C header: `include/uapi/linux/liveupdate.h`; behaviour read from `kernel/liveupdate/` (v7.3).
+
+pub mod absence;
+mod device;
+mod error;
+pub mod holder;
+mod ioctl;
+mod session;
+
+pub use device::Device;
+pub use error::{Call, Error};
+pub use liveupdate_uapi::{NameError, SessionName};
+pub use session::{Direction, Incoming, Outgoing, Session, Token};
