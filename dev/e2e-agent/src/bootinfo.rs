@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use e2e_protocol::{BootedBy, Hello};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Argument that makes the program the worker; the three facts of process 1 follow it.
+/// Argument that makes the program the worker; the four facts of process 1 follow it.
 const WORKER_MARK: &str = "--worker";
 
 /// `struct boot_params` as the boot loader filled it in (`Documentation/ABI/testing/sysfs-kernel-boot_params`).
@@ -18,12 +18,31 @@ const TYPE_OF_LOADER: u64 = 0x210;
 /// What `kexec_file_load` puts there (`arch/x86/kernel/kexec-bzimage64.c`, v7.3: `0x0D << 4`).
 const LOADER_KEXEC: u8 = 0xD0;
 
+/// The moment at which process 1 began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    tsc: Option<u64>,
+    uptime_ms: u64,
+}
+
+impl Start {
+    /// Reads the clocks; to be called before anything else.
+    pub(crate) fn read() -> Self {
+        Self {
+            tsc: clock_sys::tsc(),
+            uptime_ms: uptime_ms(),
+        }
+    }
+}
+
 /// Facts that process 1 finds and the worker tells the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BootInfo {
     /// Random name of this boot. Not the kernel's own: that needs sysctl, which a small kernel
     /// may not have.
     pub(crate) boot_id: String,
+    /// The time stamp counter when process 1 began.
+    pub(crate) tsc: Option<u64>,
     /// Age of the kernel when process 1 began, in milliseconds.
     pub(crate) uptime_ms: u64,
     /// How often the worker was started, from 1.
@@ -31,25 +50,26 @@ pub(crate) struct BootInfo {
 }
 
 impl BootInfo {
-    /// Finds the facts; to be called first.
-    pub(crate) fn read() -> anyhow::Result<Self> {
-        let uptime_ms = uptime_ms();
+    /// Makes the facts of a boot whose process 1 began at `start`.
+    pub(crate) fn new(start: Start) -> anyhow::Result<Self> {
         let mut random = [0; 16];
         fs::File::open("/dev/urandom")
             .and_then(|mut file| file.read_exact(&mut random))
             .context("read /dev/urandom")?;
         Ok(Self {
             boot_id: format!("{:032x}", u128::from_le_bytes(random)),
-            uptime_ms,
+            tsc: start.tsc,
+            uptime_ms: start.uptime_ms,
             worker: 1,
         })
     }
 
     /// The arguments that carry this to the worker.
-    pub(crate) fn to_arguments(&self) -> [String; 4] {
+    pub(crate) fn to_arguments(&self) -> [String; 5] {
         [
             WORKER_MARK.to_owned(),
             self.boot_id.clone(),
+            self.tsc.map(|ticks| ticks.to_string()).unwrap_or_default(),
             self.uptime_ms.to_string(),
             self.worker.to_string(),
         ]
@@ -57,12 +77,13 @@ impl BootInfo {
 
     /// What [`Self::to_arguments`] made; `None` if these are other arguments.
     pub(crate) fn from_arguments(arguments: &[String]) -> Option<Self> {
-        let [mark, boot_id, uptime_ms, worker] = arguments else {
+        let [mark, boot_id, tsc, uptime_ms, worker] = arguments else {
             return None;
         };
         (mark == WORKER_MARK).then_some(())?;
         Some(Self {
             boot_id: boot_id.clone(),
+            tsc: tsc.parse().ok(),
             uptime_ms: uptime_ms.parse().ok()?,
             worker: worker.parse().ok()?,
         })
@@ -79,6 +100,7 @@ impl BootInfo {
             release,
             boot_id: self.boot_id.clone(),
             booted_by: booted_by()?,
+            tsc: self.tsc,
             uptime_ms: self.uptime_ms,
             cmdline: cmdline.trim_end().to_owned(),
             worker: self.worker,
@@ -114,6 +136,7 @@ mod tests {
     fn facts_survive_the_way_to_the_worker() {
         let boot = BootInfo {
             boot_id: "0f".into(),
+            tsc: Some(u64::MAX),
             uptime_ms: 1234,
             worker: 3,
         };
@@ -123,7 +146,7 @@ mod tests {
     #[test]
     fn process_one_of_a_boot_is_no_worker() {
         assert_eq!(BootInfo::from_arguments(&["nokaslr".into()]), None);
-        let torn = ["--worker", "0f", "x", "1"].map(String::from);
+        let torn = ["--worker", "0f", "7", "x", "1"].map(String::from);
         assert_eq!(BootInfo::from_arguments(&torn), None);
     }
 }

@@ -5,24 +5,24 @@ use std::process::{self, Command};
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
-use crate::bootinfo::BootInfo;
+use crate::bootinfo::{BootInfo, Start};
 use crate::{kmsg, loopback, mounts};
 
 /// A worker that ends this often is broken; the machine then stops with a kernel panic, which the
 /// host tells apart from silence.
 const WORKERS_MAX: u32 = 5;
 
-/// Runs until the worker is beyond help.
+/// Runs until the worker is beyond help. `start` is when this process began.
 ///
 /// # Errors
 /// Whatever ends the machine: the return of process 1 panics the kernel.
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run(start: Start) -> anyhow::Result<()> {
     ensure!(
         process::id() == 1,
         "e2e-agent is the first process of a guest machine; it is of no use elsewhere"
     );
     let missing = mounts::mount_all()?;
-    let mut boot = BootInfo::read()?;
+    let mut boot = BootInfo::new(start)?;
     for what in missing {
         kmsg::write(&format!("not there: {what}"));
     }

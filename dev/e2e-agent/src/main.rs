@@ -22,10 +22,11 @@ mod worker;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let start = bootinfo::Start::read();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let ended = match bootinfo::BootInfo::from_arguments(&arguments) {
         Some(boot) => worker::run(&boot),
-        None => init::run(),
+        None => init::run(start),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -48,6 +48,9 @@ pub struct Hello {
     pub booted_by: BootedBy,
     /// Time since the kernel started when process 1 began, in milliseconds.
     pub uptime_ms: u64,
+    /// The processor's time stamp counter when process 1 began. It runs through a kexec, so two
+    /// of these are how long a jump took; absent where there is no such counter.
+    pub tsc: Option<u64>,
     /// The kernel's command line.
     pub cmdline: String,
     /// How often the agent's worker was started in this boot: 1, or more after a crash.
