@@ -3,6 +3,7 @@
 //! Two dialects exist:
 //!
 //! * [`mainline`]: Linux 7.2 and 7.3, `include/uapi/linux/liveupdate.h`;
+//! * [`v4`]: the LUO v4 patch series of September 2025, never merged.
 //!
 //! Both use ioctl type [`IOCTL_TYPE`] and plain `_IO` numbers: neither direction nor size is
 //! encoded, so one number can mean two things in the two dialects.
@@ -23,6 +24,7 @@ extern crate std;
 
 pub mod mainline;
 mod name;
+pub mod v4;
 
 pub use name::{NameError, SessionName};
 

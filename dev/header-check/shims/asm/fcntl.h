@@ -1,0 +1,1 @@
+/* Nothing of the architecture is needed for the seals. */

@@ -1,0 +1,1 @@
+#define BIT(nr) (1UL << (nr))

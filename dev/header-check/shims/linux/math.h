@@ -1,0 +1,1 @@
+#define DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
