@@ -17,7 +17,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Load a kernel with kexec_file_load and jump to it at once.
+    /// Load a kernel with `kexec_file_load` and jump to it at once.
     BareKexec(bare_kexec::Arguments),
 }
 

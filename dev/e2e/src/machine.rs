@@ -202,7 +202,7 @@ impl Machine {
             let request = Request::ReadFile {
                 path: path.to_owned(),
                 offset: length(&content),
-                max: length(&[0; FILE_CHUNK]),
+                max: u64::try_from(FILE_CHUNK).unwrap_or(u64::MAX),
             };
             match self.call(&what, request, ANSWER_PATIENCE)? {
                 Reply::File { bytes } if bytes.0.is_empty() => return Ok(content),

@@ -1,10 +1,13 @@
 //! Runs scenarios under libtest-mimic: skips with a reason, and attaches every log to a failure.
 
 use std::any::Any;
+use std::fmt::Write as _;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use e2e::artifacts::{self, Kernel, Missing};
@@ -71,22 +74,51 @@ pub(crate) fn guest_kernel(series: Series) -> String {
     format!("/boot/{}/bzImage", series.name())
 }
 
+/// How long each scenario took, in the order of their ends.
+type Times = Arc<Mutex<Vec<(String, Duration)>>>;
+
 /// Runs the scenarios that the command line selects.
 pub(crate) fn run(scenarios: Vec<Scenario>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(MACHINES);
-    let trials = scenarios.into_iter().map(trial).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let times = Times::default();
+    let trials = scenarios
+        .into_iter()
+        .map(|scenario| trial(scenario, Arc::clone(&times)));
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    print_times(&times);
+    conclusion.exit_code()
 }
 
-fn trial(scenario: Scenario) -> Trial {
+#[expect(
+    clippy::print_stdout,
+    reason = "part of the test report; libtest-mimic prints no times"
+)]
+fn print_times(times: &Times) {
+    let mut text = String::new();
+    for (name, took) in times.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(text, "{:7.2} s  {name}", took.as_secs_f64());
+    }
+    if !text.is_empty() {
+        println!("times:\n{text}");
+    }
+}
+
+fn trial(scenario: Scenario, times: Times) -> Trial {
     let name = scenario.name;
     let run_fn = scenario.run_fn;
     Trial::ignorable_test(name.clone(), move || {
         let lab = Lab {
             folder: log_folder(&name)?,
         };
+        let start = Instant::now();
         let ended = catch_unwind(AssertUnwindSafe(|| run_fn(&lab)));
+        let took = (name, start.elapsed());
+        times
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(took);
         let error = match ended {
             Ok(Ok(())) => {
                 // The image is large and made of known parts; a failed scenario keeps it.
