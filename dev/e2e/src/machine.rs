@@ -14,12 +14,12 @@ use crate::error::Error;
 use crate::logs;
 use crate::qemu::{Hardware, Qemu};
 
-/// What every guest is booted with. `liveupdate=on` is off by default in the kernel;
-/// `retain_initrd` keeps `/sys/firmware/initrd`, so that the next kernel can be given the same
-/// image; a panic ends QEMU at once (`panic=-1` with `-no-reboot`); service lines of the agent
-/// must not be rate limited in the kernel log.
+/// What every guest is booted with. `liveupdate=on`: off by default in the kernel.
+/// `retain_initrd`: keeps `/sys/firmware/initrd`, so that the next kernel can be given the same
+/// image. `panic=-1`: with `-no-reboot` a panic ends QEMU at once. `tsc=reliable`: under emulation
+/// on a busy host the clock watchdog sees skew that is not there.
 const CMDLINE: &str = "console=ttyS0 liveupdate=on kho=on retain_initrd panic=-1 oops=panic \
-                       printk.devkmsg=on quiet";
+                       tsc=reliable no_timer_check printk.devkmsg=on";
 
 /// Longest boot, in emulation on a busy host.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);

@@ -110,7 +110,7 @@ fn arguments(hardware: &Hardware, log_folder: &Path, socket: &Path) -> Vec<OsStr
     let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
     add(&[
         "-machine",
-        "q35",
+        "q35,i8042=off,sata=off,smbus=off",
         "-nodefaults",
         "-display",
         "none",

@@ -62,6 +62,18 @@ impl Lab {
         Ok(image)
     }
 
+    /// The image with the scenarios' helper, `/bin/e2e-client`.
+    pub(crate) fn image_with_client(&self) -> anyhow::Result<Initramfs> {
+        let mut image = self.image()?;
+        image.program(&artifacts::guest_program("e2e-client")?)?;
+        Ok(image)
+    }
+
+    /// The folder that keeps the scenario's logs.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Describes a machine that boots `kernel` with `image`.
     pub(crate) fn machine(&self, kernel: &Kernel, image: Initramfs) -> anyhow::Result<Builder> {
         let image = image.write_to(&self.folder.join(IMAGE))?;
@@ -134,7 +146,9 @@ fn trial(scenario: Scenario, times: Times) -> Trial {
             }
         }
         let report = logs::report(&lab.folder, REPORT_LINES);
-        Err(Failed::from(format!("{error:?}\n\n{report}")))
+        let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+        let causes = causes.join("\n  because: ");
+        Err(Failed::from(format!("{causes}\n\n{report}")))
     })
 }
 

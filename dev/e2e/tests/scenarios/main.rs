@@ -1,6 +1,8 @@
 //! Scenarios on real kernels in the guest machine.
 
+mod agent;
 mod boot;
+mod failures;
 mod harness;
 mod selftests;
 
@@ -8,7 +10,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut scenarios = Vec::new();
+    scenarios.extend(agent::scenarios());
     scenarios.extend(boot::scenarios());
+    scenarios.extend(failures::scenarios());
     scenarios.extend(selftests::scenarios());
     harness::run(scenarios)
 }

@@ -108,8 +108,7 @@ fn run_stage(machine: &Machine, program: &str, stage: &str) -> anyhow::Result<St
 fn boot(lab: &Lab, series: Series) -> anyhow::Result<Machine> {
     let kernel = artifacts::kernel(series)?;
     let folder = artifacts::selftests(series)?;
-    let mut image = lab.image()?;
-    image.program(&artifacts::guest_program("e2e-client")?)?;
+    let mut image = lab.image_with_client()?;
     for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
