@@ -5,12 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use e2e_protocol::{Reply, Request, ToHost};
+use e2e_protocol::{Reply, Request, Target, ToHost};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::log::Log;
 use crate::run::{self, Program};
-use crate::service::Services;
+use crate::service::{self, Services};
 use crate::worker::Host;
 use crate::{files, kmsg};
 
@@ -74,8 +74,11 @@ fn fulfil(request: Request, services: &Arc<Services>) -> anyhow::Result<Reply> {
             let pid = services.spawn(&name, &argv, &env, uid, gid)?;
             Ok(Reply::Spawned { pid })
         }
-        Request::Signal { name, signal } => {
-            services.signal(&name, signal)?;
+        Request::Signal { target, signal } => {
+            match target {
+                Target::Service(name) => services.signal(&name, signal)?,
+                Target::Pid(pid) => service::signal_pid(pid, signal)?,
+            }
             Ok(Reply::Done)
         }
         Request::Wait { name, timeout_ms } => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use e2e_protocol::{Exit, LOG_FOLDER};
 use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use crate::log::Log;
 use crate::run::{Program, exit};
@@ -106,8 +106,7 @@ impl Services {
 
     /// Sends a signal to a service that has not ended.
     pub(crate) fn signal(&self, name: &str, number: i32) -> anyhow::Result<()> {
-        let signal = Signal::from_named_raw(number)
-            .with_context(|| format!("no signal has the number {number}"))?;
+        let signal = known_signal(number)?;
         let service = self.find(name)?;
         pidfd_send_signal(&service.handle, signal)
             .with_context(|| format!("send signal {number} to {name}"))
@@ -131,6 +130,18 @@ impl Services {
             None => bail!("no service called {name:?} was started in this boot"),
         }
     }
+}
+
+/// Sends a signal to any process.
+pub(crate) fn signal_pid(pid: u32, number: i32) -> anyhow::Result<()> {
+    let signal = known_signal(number)?;
+    let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let target = target.with_context(|| format!("{pid} is no process id"))?;
+    kill_process(target, signal).with_context(|| format!("send signal {number} to process {pid}"))
+}
+
+fn known_signal(number: i32) -> anyhow::Result<Signal> {
+    Signal::from_named_raw(number).with_context(|| format!("no signal has the number {number}"))
 }
 
 /// Starts the program with both outputs in one pipe.

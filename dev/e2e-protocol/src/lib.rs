@@ -16,7 +16,8 @@ pub mod message;
 pub mod text;
 
 pub use message::{
-    Autostart, BootedBy, Captured, Exit, Hello, KeptLog, Ran, Reply, Request, ToGuest, ToHost, When,
+    Autostart, BootedBy, Captured, Exit, Hello, KeptLog, Ran, Reply, Request, Target, ToGuest,
+    ToHost, When,
 };
 pub use text::Bytes;
 

@@ -102,10 +102,10 @@ pub enum Request {
         /// Group id; root if absent.
         gid: Option<u32>,
     },
-    /// Sends a signal to a service: [`Reply::Done`].
+    /// Sends a signal: [`Reply::Done`].
     Signal {
-        /// The service.
-        name: String,
+        /// To whom.
+        target: Target,
         /// Number of the signal.
         signal: i32,
     },
@@ -140,6 +140,16 @@ pub enum Request {
     CollectLogs,
     /// Switches the machine off: [`Reply::Done`], then the end.
     Poweroff,
+}
+
+/// Who gets a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// A service by name.
+    Service(String),
+    /// A process by its id.
+    Pid(u32),
 }
 
 /// Answers.

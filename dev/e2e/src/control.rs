@@ -13,6 +13,8 @@ use e2e_protocol::{Hello, Reply, Request, ToGuest, ToHost};
 
 /// Time that QEMU has to make its socket.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
+/// Time that a guest has to read what was sent to it.
+const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a wait ended without what was waited for.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) enum Lost {
     Closed(String),
     /// Another kernel has booted meanwhile.
     Rebooted(Box<Hello>),
+    /// The agent's worker was started anew under the same kernel.
+    AgentRestarted(Box<Hello>),
 }
 
 /// What the reading thread has heard.
@@ -39,6 +43,9 @@ struct Shared {
     heard: Mutex<Heard>,
     changed: Condvar,
     stream: UnixStream,
+    /// Keeps the lines of concurrent callers apart. Apart from `heard`: a guest that does not
+    /// read must not keep anybody from hearing.
+    writing: Mutex<()>,
 }
 
 /// A connection to the control port.
@@ -58,11 +65,13 @@ impl Control {
                 Err(_not_yet) => thread::sleep(Duration::from_millis(5)),
             }
         };
+        stream.set_write_timeout(Some(WRITE_PATIENCE))?;
         let reading = stream.try_clone()?;
         let shared = Arc::new(Shared {
             heard: Mutex::default(),
             changed: Condvar::new(),
             stream,
+            writing: Mutex::new(()),
         });
         let listener = Arc::clone(&shared);
         thread::Builder::new()
@@ -80,7 +89,7 @@ impl Control {
         })
     }
 
-    /// Sends a call to the agent of boot `boot_id` and gives its number.
+    /// Sends a call and gives its number.
     pub(crate) fn send(&self, request: Request) -> std::io::Result<u64> {
         let mut heard = self.shared.lock();
         heard.last_id += 1;
@@ -90,15 +99,21 @@ impl Control {
         Ok(id)
     }
 
-    /// Waits for the answer to call `id`, which was sent to boot `boot_id`.
-    pub(crate) fn wait_reply(&self, id: u64, boot_id: &str, end: Instant) -> Result<Reply, Lost> {
+    /// Waits for the answer to call `id`, which was sent to the agent that said `known`.
+    pub(crate) fn wait_reply(&self, id: u64, known: &Hello, end: Instant) -> Result<Reply, Lost> {
         let heard = self.shared.lock();
         self.shared.wait(heard, end, |heard| {
             if let Some(reply) = heard.replies.remove(&id) {
                 return Some(Ok(reply));
             }
             let hello = heard.hello.as_ref()?;
-            (hello.boot_id != boot_id).then(|| Err(Lost::Rebooted(Box::new(hello.clone()))))
+            if hello.boot_id != known.boot_id {
+                Some(Err(Lost::Rebooted(Box::new(hello.clone()))))
+            } else if hello.worker != known.worker {
+                Some(Err(Lost::AgentRestarted(Box::new(hello.clone()))))
+            } else {
+                None
+            }
         })
     }
 }
@@ -138,9 +153,8 @@ impl Shared {
     }
 
     fn send(&self, message: &ToGuest) -> std::io::Result<()> {
-        // One write for a whole line; concurrent writers are kept apart by the lock.
         let line = encode(message)?;
-        let _one_writer = self.lock();
+        let _whole_line = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         (&self.stream).write_all(&line)
     }
 

@@ -65,6 +65,14 @@ pub enum Error {
         /// What was asked for.
         what: String,
     },
+    /// The agent's worker ended, and a new one works under the same kernel.
+    #[error("the agent's worker ended instead of answering to {what}; worker {worker} runs now")]
+    AgentRestarted {
+        /// Number of the new worker.
+        worker: u32,
+        /// What was asked for.
+        what: String,
+    },
     /// A program that should have jumped to the next kernel came back.
     #[error("no jump to the next kernel: {argv:?} came back: {ended}")]
     NoJump {

@@ -26,8 +26,10 @@
 
 mod accel;
 pub mod artifacts;
+mod builder;
 mod command;
 mod control;
+mod diagnosis;
 mod error;
 mod initramfs;
 pub mod logs;
@@ -36,8 +38,9 @@ mod qemu;
 
 pub use accel::Accel;
 pub use artifacts::Series;
+pub use builder::Builder;
 pub use command::{Command, Outcome};
 pub use e2e_protocol as protocol;
 pub use error::Error;
 pub use initramfs::{Initramfs, InitramfsError};
-pub use machine::{Builder, Machine};
+pub use machine::Machine;

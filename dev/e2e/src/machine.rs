@@ -3,103 +3,26 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use e2e_protocol::{Bytes, Exit, FILE_CHUNK, Hello, Reply, Request};
+use e2e_protocol::{Bytes, Exit, FILE_CHUNK, Hello, LOG_FOLDER, Reply, Request, Target};
 
-use crate::accel::Accel;
+use crate::builder::Builder;
 use crate::command::{Command, Outcome};
 use crate::control::{Control, Lost};
+use crate::diagnosis;
 use crate::error::Error;
-use crate::logs;
-use crate::qemu::{Hardware, Qemu};
+use crate::qemu::Qemu;
 
-/// What every guest is booted with. `liveupdate=on`: off by default in the kernel.
-/// `retain_initrd`: keeps `/sys/firmware/initrd`, so that the next kernel can be given the same
-/// image. `panic=-1`: with `-no-reboot` a panic ends QEMU at once. `tsc=reliable`: under emulation
-/// on a busy host the clock watchdog sees skew that is not there.
-const CMDLINE: &str = "console=ttyS0 liveupdate=on kho=on retain_initrd panic=-1 oops=panic \
-                       tsc=reliable no_timer_check printk.devkmsg=on";
-
-/// Longest boot, in emulation on a busy host.
-const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 /// Longest wait for a short answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks at a service's log.
+const LOG_PAUSE: Duration = Duration::from_millis(20);
 /// How much longer than a program's own limit its answer is waited for.
 const RUN_MARGIN: Duration = Duration::from_secs(20);
 /// How long the logs of a machine that is being dropped are waited for.
 const LAST_LOGS_PATIENCE: Duration = Duration::from_secs(3);
-/// A machine whose channel is closed has mostly ended or is about to.
-const END_PATIENCE: Duration = Duration::from_secs(5);
-
-/// A machine before its boot.
-#[derive(Clone, Debug)]
-pub struct Builder {
-    kernel: PathBuf,
-    initramfs: PathBuf,
-    log_folder: PathBuf,
-    cmdline: String,
-    memory_mib: u32,
-    cpus: u32,
-}
-
-impl Builder {
-    /// Sets the memory (512 MiB else).
-    #[must_use]
-    pub const fn memory_mib(mut self, memory_mib: u32) -> Self {
-        self.memory_mib = memory_mib;
-        self
-    }
-
-    /// Sets the number of processors (2 else).
-    #[must_use]
-    pub const fn cpus(mut self, cpus: u32) -> Self {
-        self.cpus = cpus;
-        self
-    }
-
-    /// Adds to the kernel's command line; a later word wins over an earlier one.
-    #[must_use]
-    pub fn append(mut self, words: &str) -> Self {
-        self.cmdline.push(' ');
-        self.cmdline.push_str(words);
-        self
-    }
-
-    /// Starts the machine and waits until its agent answers.
-    ///
-    /// # Errors
-    /// [`Error`] tells apart a missing QEMU, its end, a panic of the guest, and silence.
-    pub fn boot(self) -> Result<Machine, Error> {
-        fs::create_dir_all(&self.log_folder)
-            .map_err(Error::host("make the folder", &self.log_folder))?;
-        let hardware = Hardware {
-            accel: Accel::choose(&self.kernel),
-            kernel: self.kernel,
-            initramfs: self.initramfs,
-            cmdline: self.cmdline,
-            memory_mib: self.memory_mib,
-            cpus: self.cpus,
-        };
-        let qemu = Mutex::new(Qemu::start(&hardware, &self.log_folder)?);
-        let socket = lock(&qemu).socket();
-        let control = match Control::connect(&socket) {
-            Ok(control) => control,
-            Err(error) => return Err(diagnose(&qemu, error.to_string())),
-        };
-        let end = Instant::now() + BOOT_PATIENCE;
-        let hello = control
-            .wait_hello(None, end)
-            .map_err(|lost| explain(&qemu, lost, "the first boot", BOOT_PATIENCE))?;
-        Ok(Machine {
-            control,
-            qemu,
-            boot: Mutex::new(hello),
-            log_folder: self.log_folder,
-        })
-    }
-}
-
 /// A running guest machine. Dropping it kills QEMU.
 #[derive(Debug)]
 pub struct Machine {
@@ -115,13 +38,21 @@ impl Machine {
     /// `log_folder`.
     #[must_use]
     pub fn builder(kernel: &Path, initramfs: &Path, log_folder: &Path) -> Builder {
-        Builder {
-            kernel: kernel.to_owned(),
-            initramfs: initramfs.to_owned(),
-            log_folder: log_folder.to_owned(),
-            cmdline: CMDLINE.to_owned(),
-            memory_mib: 512,
-            cpus: 2,
+        Builder::new(kernel, initramfs, log_folder)
+    }
+
+    /// Takes over what [`Builder::boot`] started.
+    pub(crate) const fn booted(
+        control: Control,
+        qemu: Qemu,
+        hello: Hello,
+        log_folder: PathBuf,
+    ) -> Self {
+        Self {
+            control,
+            qemu: Mutex::new(qemu),
+            boot: Mutex::new(hello),
+            log_folder,
         }
     }
 
@@ -166,9 +97,20 @@ impl Machine {
     /// # Errors
     /// There is no such service or signal, it has ended, or the machine fails.
     pub fn signal(&self, service: &str, signal: i32) -> Result<(), Error> {
-        let name = service.to_owned();
+        let target = Target::Service(service.to_owned());
         let what = format!("send signal {signal} to {service}");
-        self.call_done(&what, Request::Signal { name, signal })
+        self.call_done(&what, Request::Signal { target, signal })
+    }
+
+    /// Sends a signal, by number, to any process of the guest.
+    ///
+    /// # Errors
+    /// There is no such process or signal, or the machine fails; [`Error::AgentRestarted`] if
+    /// the process was the agent's worker.
+    pub fn signal_pid(&self, pid: u32, signal: i32) -> Result<(), Error> {
+        let target = Target::Pid(pid);
+        let what = format!("send signal {signal} to process {pid}");
+        self.call_done(&what, Request::Signal { target, signal })
     }
 
     /// Waits for the end of a service.
@@ -188,6 +130,28 @@ impl Machine {
                 waited: patience,
             }),
             reply => Err(Error::WrongReply { what, reply }),
+        }
+    }
+
+    /// Waits until a service has written `text`, and gives its log.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`] if it has not; or the machine fails.
+    pub fn wait_log(&self, service: &str, text: &str, patience: Duration) -> Result<String, Error> {
+        let start = Instant::now();
+        loop {
+            let log = self.read_file(&format!("{LOG_FOLDER}/{service}"))?;
+            let log = String::from_utf8_lossy(&log).into_owned();
+            if log.contains(text) {
+                return Ok(log);
+            }
+            if start.elapsed() > patience {
+                return Err(Error::Deadline {
+                    what: format!("{text:?} in the log of the service {service}"),
+                    waited: patience,
+                });
+            }
+            thread::sleep(LOG_PAUSE);
         }
     }
 
@@ -243,11 +207,11 @@ impl Machine {
     pub fn jump(&self, command: impl Into<Command>, patience: Duration) -> Result<Hello, Error> {
         let command = command.into();
         let end = Instant::now() + patience;
-        let known = self.hello().boot_id;
+        let known = self.hello();
         let id = self
             .control
             .send(command.run_request())
-            .map_err(|error| diagnose(&self.qemu, error.to_string()))?;
+            .map_err(|error| diagnosis::closed(&mut lock(&self.qemu), error.to_string()))?;
         match self.control.wait_reply(id, &known, end) {
             Err(Lost::Rebooted(hello)) => {
                 *lock(&self.boot) = Hello::clone(&hello);
@@ -257,7 +221,7 @@ impl Machine {
                 ended: came_back(&command, reply),
                 argv: command.argv,
             }),
-            Err(lost) => Err(explain(&self.qemu, lost, "the jump", patience)),
+            Err(lost) => Err(self.explain(lost, "the jump", patience)),
         }
     }
 
@@ -270,7 +234,9 @@ impl Machine {
         let hello = self
             .control
             .wait_hello(Some(&known), Instant::now() + patience)
-            .map_err(|lost| explain(&self.qemu, lost, "the next boot", patience))?;
+            .map_err(|lost| {
+                diagnosis::explain(&mut lock(&self.qemu), lost, "the next boot", patience)
+            })?;
         *lock(&self.boot) = hello.clone();
         Ok(hello)
     }
@@ -283,7 +249,10 @@ impl Machine {
         self.call_done("switch off", Request::Poweroff)?;
         match lock(&self.qemu).wait(ANSWER_PATIENCE) {
             Some(status) if status.success() => Ok(()),
-            Some(_) => Err(diagnose(&self.qemu, "switched off".to_owned())),
+            Some(_) => Err(diagnosis::closed(
+                &mut lock(&self.qemu),
+                "switched off".to_owned(),
+            )),
             None => Err(Error::Deadline {
                 what: "the end of QEMU after power-off".to_owned(),
                 waited: ANSWER_PATIENCE,
@@ -303,13 +272,13 @@ impl Machine {
 
     fn call(&self, what: &str, request: Request, patience: Duration) -> Result<Reply, Error> {
         let end = Instant::now() + patience;
-        let boot_id = self.hello().boot_id;
+        let known = self.hello();
         let reply = self
             .control
             .send(request)
             .map_err(|error| Lost::Closed(error.to_string()))
-            .and_then(|id| self.control.wait_reply(id, &boot_id, end))
-            .map_err(|lost| explain(&self.qemu, lost, what, patience))?;
+            .and_then(|id| self.control.wait_reply(id, &known, end))
+            .map_err(|lost| self.explain(lost, what, patience))?;
         match reply {
             Reply::Failed { message } => Err(Error::Refused {
                 what: what.to_owned(),
@@ -319,15 +288,23 @@ impl Machine {
         }
     }
 
+    /// Names a loss, and turns to the new agent if there is one.
+    fn explain(&self, lost: Lost, what: &str, waited: Duration) -> Error {
+        if let Lost::Rebooted(hello) | Lost::AgentRestarted(hello) = &lost {
+            *lock(&self.boot) = Hello::clone(hello);
+        }
+        diagnosis::explain(&mut lock(&self.qemu), lost, what, waited)
+    }
+
     /// Keeps the guest's own logs while it can still give them.
     fn keep_last_logs(&self) {
         let end = Instant::now() + LAST_LOGS_PATIENCE;
-        let boot_id = self.hello().boot_id;
+        let known = self.hello();
         let reply = self
             .control
             .send(Request::CollectLogs)
             .map_err(|error| Lost::Closed(error.to_string()))
-            .and_then(|id| self.control.wait_reply(id, &boot_id, end));
+            .and_then(|id| self.control.wait_reply(id, &known, end));
         if let Ok(Reply::Logs(kept)) = reply {
             for log in kept {
                 let name = match log.name.as_str() {
@@ -367,36 +344,5 @@ fn came_back(command: &Command, reply: Reply) -> String {
         }
         Reply::Failed { message } => message,
         reply => format!("{reply:?}"),
-    }
-}
-
-fn explain(qemu: &Mutex<Qemu>, lost: Lost, what: &str, waited: Duration) -> Error {
-    let what = what.to_owned();
-    match lost {
-        Lost::Rebooted(hello) => Error::Rebooted {
-            release: hello.release,
-            what,
-        },
-        Lost::Closed(reason) => diagnose(qemu, reason),
-        Lost::Deadline => match logs::panic_line(&lock(qemu).serial_log()) {
-            Some(line) => Error::KernelPanic { line },
-            None => Error::Deadline { what, waited },
-        },
-    }
-}
-
-/// Tells why a channel closed: a panic of the guest, the end of QEMU, or neither.
-fn diagnose(qemu: &Mutex<Qemu>, reason: String) -> Error {
-    let mut qemu = lock(qemu);
-    let status = qemu.wait(END_PATIENCE);
-    if let Some(line) = logs::panic_line(&qemu.serial_log()) {
-        return Error::KernelPanic { line };
-    }
-    match status {
-        Some(status) => Error::QemuEnded {
-            status,
-            stderr: logs::tail(&qemu.own_log(), 5),
-        },
-        None => Error::ChannelClosed { reason },
     }
 }

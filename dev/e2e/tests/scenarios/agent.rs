@@ -11,6 +11,8 @@ use crate::harness::{Lab, Scenario, guest_kernel};
 
 /// Sleeps until a signal; says who it is first.
 const LINGER: [&str; 2] = ["/bin/e2e-client", "linger"];
+/// `SIGKILL` on every Linux architecture.
+const KILL: i32 = 9;
 /// `SIGTERM` on every Linux architecture.
 const TERMINATE: i32 = 15;
 /// Longest jump in emulation on a busy host.
@@ -23,6 +25,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let name = "agent::services_start_by_kind_of_boot_over_two_jumps";
     vec![
         Scenario::new(name, services_over_two_jumps),
+        Scenario::new("agent::crashed_worker_is_replaced_and_told", crashed_worker),
         Scenario::new("agent::programs_run_as_users_and_within_limits", programs),
     ]
 }
@@ -50,9 +53,9 @@ fn services_over_two_jumps(lab: &Lab) -> anyhow::Result<()> {
             hello.tsc > previous,
             "the counter did not run on: {previous:?} {hello:?}"
         );
-        ensure_runs(&machine, &["always", "after"], &["first"])?;
-        let log = String::from_utf8(machine.read_file("/run/log/after")?)?;
+        let log = machine.wait_log("after", "\n", END_PATIENCE)?;
         ensure!(log == "uid 1000 gid 0\n", "{log:?}");
+        ensure_runs(&machine, &["always", "after"], &["first"])?;
         boots.push(hello);
     }
     Ok(machine.poweroff()?)
@@ -117,5 +120,30 @@ fn programs(lab: &Lab) -> anyhow::Result<()> {
     ensure!(matches!(error, e2e::Error::NoJump { .. }), "{error:?}");
     ensure!(error.to_string().contains("kexec_file_load"), "{error}");
     machine.signal("mine", TERMINATE)?;
+    Ok(machine.poweroff()?)
+}
+
+fn crashed_worker(lab: &Lab) -> anyhow::Result<()> {
+    let kernel = artifacts::kernel(Series::V7_3)?;
+    let machine = lab.machine(&kernel, lab.image()?)?.boot()?;
+    let boot_id = machine.hello().boot_id;
+    // The worker is who reads the file.
+    let stat = String::from_utf8(machine.read_file("/proc/self/stat")?)?;
+    let worker = stat.split(' ').next().unwrap_or_default().parse()?;
+    let error = machine
+        .signal_pid(worker, KILL)
+        .err()
+        .context("a killed worker answered")?;
+    ensure!(
+        matches!(error, e2e::Error::AgentRestarted { worker: 2, .. }),
+        "{error:?}"
+    );
+    ensure!(
+        machine.hello().boot_id == boot_id,
+        "another kernel runs: {:?}",
+        machine.hello()
+    );
+    let again = String::from_utf8(machine.read_file("/proc/self/stat")?)?;
+    ensure!(again.split(' ').next() != stat.split(' ').next(), "{again}");
     Ok(machine.poweroff()?)
 }
