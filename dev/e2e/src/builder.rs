@@ -18,6 +18,14 @@ use crate::qemu::{Hardware, Qemu};
 const CMDLINE: &str = "console=ttyS0 liveupdate=on kho=on retain_initrd panic=-1 oops=panic \
                        tsc=reliable no_timer_check printk.devkmsg=on";
 
+/// Memory unless a scenario asks for another. By default KHO reserves two scratch areas, each of
+/// twice what the kernel has reserved when it boots (`kho_reserve_scratch`,
+/// `kernel/liveupdate/kexec_handover.c`, v7.2 and v7.3): here 160 to 220 MiB each, and more with a
+/// larger image. The randomised place of the kernel splits the memory, so that both fit for sure
+/// only when there is room for three. With 512 MiB now and then one does not, and KHO turns itself
+/// off ("Failed to reserve scratch area").
+const MEMORY_MIB: u32 = 1024;
+
 /// Longest boot, in emulation on a busy host.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 /// A machine before its boot.
@@ -39,12 +47,13 @@ impl Builder {
             initramfs: initramfs.to_owned(),
             log_folder: log_folder.to_owned(),
             cmdline: CMDLINE.to_owned(),
-            memory_mib: 512,
+            memory_mib: MEMORY_MIB,
             cpus: 2,
         }
     }
 
-    /// Sets the memory (512 MiB else).
+    /// Sets the memory (1 GiB else). Less may leave no room for KHO's scratch areas: see the note on
+    /// the default in this file.
     #[must_use]
     pub const fn memory_mib(mut self, memory_mib: u32) -> Self {
         self.memory_mib = memory_mib;

@@ -51,9 +51,10 @@ fn boots_and_answers(lab: &Lab, series: Series) -> anyhow::Result<()> {
         "{refused:?}"
     );
     let devices = String::from_utf8(machine.read_file("/proc/misc")?)?;
+    let has_device = devices.lines().any(|line| line.ends_with(" liveupdate"));
     ensure!(
-        devices.lines().any(|line| line.ends_with(" liveupdate")),
-        "{devices}"
+        has_device,
+        "no /dev/liveupdate: did KHO reserve its scratch areas? {devices:?}"
     );
     Ok(machine.poweroff()?)
 }

@@ -1,4 +1,7 @@
 //! Scenarios on real kernels in the guest machine.
+//!
+//! A scenario whose kernels or programs are not built is skipped with the reason; with
+//! `E2E_REQUIRE` set it fails. Logs of the last run: `e2e-logs/` in the target folder.
 
 mod agent;
 mod boot;

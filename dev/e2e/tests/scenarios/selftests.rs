@@ -114,5 +114,5 @@ fn boot(lab: &Lab, series: Series) -> anyhow::Result<Machine> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         image.file(&path, &format!("/selftests/{name}"), Permissions::PROGRAM)?;
     }
-    Ok(lab.machine(&kernel, image)?.memory_mib(1024).boot()?)
+    Ok(lab.machine(&kernel, image)?.boot()?)
 }
