@@ -1,0 +1,30 @@
+//! Writer of initramfs archives: the newc cpio format that Linux unpacks into its root at boot.
+//!
+//! [`Archive`] takes entries in order and gives the archive's bytes. It refuses what the kernel
+//! would skip in silence: a name longer than `PATH_MAX`, an entry whose folder is not there, a
+//! file of 4 GiB or more. The same entries always give the same bytes (no clock, no host inode
+//! numbers), so an image can be compared and cached by its content.
+//!
+//! The format is described in `Documentation/driver-api/early-userspace/buffer-format.rst`; the
+//! reader that decides is `init/initramfs.c` (both v7.3).
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::panic_in_result_fn
+    )
+)]
+
+extern crate alloc;
+
+mod archive;
+mod entry;
+mod error;
+
+pub use archive::Archive;
+pub use entry::{Device, Permissions};
+pub use error::Error;

@@ -1,0 +1,36 @@
+//! What a scenario needs done in the guest that no shipped program does.
+//!
+//! `bare-kexec` is the jump of the kernel's own live-update tests: load, then jump, with no daemon
+//! and no preparation. It is what `luoctl update` is measured beside, and what carries the
+//! kernel's test programs from one kernel to the next. The other tasks stand in for the shell and
+//! the services that the guest does not have.
+
+mod bare_kexec;
+mod look;
+
+use clap::{Parser, Subcommand};
+
+/// Helper of end-to-end scenarios.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Load a kernel with `kexec_file_load` and jump to it at once.
+    BareKexec(bare_kexec::Arguments),
+    /// Say who runs this, then do nothing until a signal ends it.
+    Linger,
+    /// Read the first bytes of a file and count the zeroes.
+    Count(look::CountArguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::BareKexec(arguments) => bare_kexec::run(&arguments),
+        Task::Linger => look::linger(),
+        Task::Count(arguments) => look::count(&arguments),
+    }
+}

@@ -1,0 +1,46 @@
+//! A guest machine for live-update tests.
+//!
+//! [`Machine`] is one QEMU virtual machine, fully emulated where the host cannot do better. Its
+//! whole userspace is an initramfs that [`Initramfs`] puts together: the agent as process 1, the
+//! programs under test, and the kernels to jump to. A test talks with the agent over a
+//! virtio-serial port; the conversation survives a kexec, so a scenario reads from top to bottom:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use e2e::{Initramfs, Machine, Series, artifacts};
+//!
+//! let kernel = artifacts::kernel(Series::V7_2)?;
+//! let mut image = Initramfs::with_agent(&artifacts::guest_program("e2e-agent")?)?;
+//! image.program(&artifacts::guest_program("luoctl")?)?;
+//! let image = image.write_to("initramfs.cpio".as_ref())?;
+//! let machine = Machine::builder(&kernel.image, &image, "logs".as_ref()).memory_mib(1024).boot()?;
+//! machine.run(["/bin/luoctl", "status"])?.success()?;
+//! machine.poweroff()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Every wait has a deadline. Everything the machine says is kept in its log folder:
+//! `serial.log` (console), `agent.log` (agent and services), `qemu.log`, `command` (to start the
+//! same machine by hand), and, of a machine that was not switched off in order, `kernel.log` and
+//! one file per service. [`logs::report`] prints the ends of all of them.
+
+mod accel;
+pub mod artifacts;
+mod builder;
+mod command;
+mod control;
+mod diagnosis;
+mod error;
+mod initramfs;
+pub mod logs;
+mod machine;
+mod qemu;
+
+pub use accel::Accel;
+pub use artifacts::Series;
+pub use builder::Builder;
+pub use command::{Command, Outcome};
+pub use e2e_protocol as protocol;
+pub use error::Error;
+pub use initramfs::{Initramfs, InitramfsError};
+pub use machine::Machine;

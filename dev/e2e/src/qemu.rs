@@ -1,0 +1,189 @@
+//! The QEMU process of one machine.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e2e_protocol::{CONTROL_PORT, LOG_PORT};
+use tempfile::TempDir;
+
+use crate::accel::Accel;
+use crate::error::Error;
+
+/// The program.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+
+/// What a machine is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Hardware {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    pub(crate) cmdline: String,
+    pub(crate) memory_mib: u32,
+    pub(crate) cpus: u32,
+    pub(crate) accel: Accel,
+}
+
+/// A running QEMU; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Qemu {
+    child: Child,
+    log_folder: PathBuf,
+    /// Holds the socket: its path must be short (`sun_path`), which a log folder's need not be.
+    socket_folder: TempDir,
+}
+
+impl Qemu {
+    /// Starts the machine; its logs go to `log_folder`, which exists.
+    pub(crate) fn start(hardware: &Hardware, log_folder: &Path) -> Result<Self, Error> {
+        let socket_folder =
+            TempDir::new().map_err(Error::host("make a folder in", std::env::temp_dir()))?;
+        let arguments = arguments(hardware, log_folder, &socket_folder.path().join("control"));
+        let words: Vec<_> = arguments
+            .iter()
+            .map(|word| quote(&word.to_string_lossy()))
+            .collect();
+        let command = log_folder.join("command");
+        fs::write(&command, format!("{PROGRAM} {}\n", words.join(" ")))
+            .map_err(Error::host("write", &command))?;
+        let words = log_folder.join("qemu.log");
+        let stderr = File::create(&words).map_err(Error::host("create", &words))?;
+        let child = Command::new(PROGRAM)
+            .args(&arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .map_err(|source| Error::NoQemu {
+                program: PROGRAM.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            child,
+            log_folder: log_folder.to_owned(),
+            socket_folder,
+        })
+    }
+
+    /// The socket of the control channel.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.socket_folder.path().join("control")
+    }
+
+    /// The serial console's log.
+    pub(crate) fn serial_log(&self) -> PathBuf {
+        self.log_folder.join("serial.log")
+    }
+
+    /// QEMU's own messages.
+    pub(crate) fn own_log(&self) -> PathBuf {
+        self.log_folder.join("qemu.log")
+    }
+
+    /// Waits for the end of QEMU; `None` if `patience` was not enough.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if start.elapsed() < patience => thread::sleep(Duration::from_millis(5)),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn arguments(hardware: &Hardware, log_folder: &Path, socket: &Path) -> Vec<OsString> {
+    let file = |name: &str| option_path(&log_folder.join(name));
+    let mut all: Vec<OsString> = Vec::new();
+    let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
+    add(&[
+        "-machine",
+        "q35,i8042=off,sata=off,smbus=off",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-no-reboot",
+    ]);
+    add(&hardware.accel.arguments());
+    add(&[
+        "-smp",
+        &hardware.cpus.to_string(),
+        "-m",
+        &hardware.memory_mib.to_string(),
+    ]);
+    add(&[
+        "-chardev",
+        &format!("file,id=serial,path={}", file("serial.log")),
+    ]);
+    add(&["-serial", "chardev:serial", "-device", "virtio-serial-pci"]);
+    let socket = option_path(socket);
+    add(&[
+        "-chardev",
+        &format!("socket,id=control,path={socket},server=on,wait=off"),
+    ]);
+    add(&[
+        "-device",
+        &format!("virtserialport,chardev=control,name={CONTROL_PORT}"),
+    ]);
+    add(&[
+        "-chardev",
+        &format!("file,id=log,path={}", file("agent.log")),
+    ]);
+    add(&[
+        "-device",
+        &format!("virtserialport,chardev=log,name={LOG_PORT}"),
+    ]);
+    add(&["-append", &hardware.cmdline]);
+    for (option, path) in [
+        ("-kernel", &hardware.kernel),
+        ("-initrd", &hardware.initramfs),
+    ] {
+        all.push(option.into());
+        all.push(path.into());
+    }
+    all
+}
+
+/// A path inside an option list, where a comma must be doubled.
+fn option_path(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+/// A word as a shell reads it.
+fn quote(word: &str) -> String {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_./=,:+".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_command_can_be_pasted_into_a_shell() {
+        assert_eq!(quote("-m"), "-m");
+        assert_eq!(quote("it's here"), r"'it'\''s here'");
+        assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn comma_in_a_log_folder_does_not_end_the_option() {
+        assert_eq!(option_path(Path::new("/a,b/c")), "/a,,b/c");
+    }
+}

@@ -1,0 +1,21 @@
+//! Scenarios on real kernels in the guest machine.
+//!
+//! A scenario whose kernels or programs are not built is skipped with the reason; with
+//! `E2E_REQUIRE` set it fails. Logs of the last run: `e2e-logs/` in the target folder.
+
+mod agent;
+mod boot;
+mod failures;
+mod harness;
+mod selftests;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut scenarios = Vec::new();
+    scenarios.extend(agent::scenarios());
+    scenarios.extend(boot::scenarios());
+    scenarios.extend(failures::scenarios());
+    scenarios.extend(selftests::scenarios());
+    harness::run(scenarios)
+}
