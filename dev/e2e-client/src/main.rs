@@ -6,7 +6,20 @@
 //! the services that the guest does not have.
 
 mod bare_kexec;
+mod content;
 mod look;
+mod service;
+
+/// Prints a line at once: scenarios wait for it.
+macro_rules! say {
+    ($($argument:tt)*) => {
+        $crate::print(format_args!($($argument)*))
+    };
+}
+pub(crate) use say;
+
+use std::fmt;
+use std::io::{Write as _, stdout};
 
 use clap::{Parser, Subcommand};
 
@@ -23,6 +36,8 @@ enum Task {
     BareKexec(bare_kexec::Arguments),
     /// Say who runs this, then do nothing until a signal ends it.
     Linger,
+    /// Keep files over updates, as a service does.
+    Service(service::Arguments),
     /// Read the first bytes of a file and count the zeroes.
     Count(look::CountArguments),
 }
@@ -30,7 +45,13 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::BareKexec(arguments) => bare_kexec::run(&arguments),
+        Task::Service(arguments) => service::run(&arguments),
         Task::Linger => look::linger(),
         Task::Count(arguments) => look::count(&arguments),
     }
+}
+
+/// A line nobody reads any more is not this program's concern.
+fn print(line: fmt::Arguments<'_>) {
+    let _unread = writeln!(stdout(), "{line}");
 }

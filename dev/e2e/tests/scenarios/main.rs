@@ -8,6 +8,7 @@ mod boot;
 mod failures;
 mod harness;
 mod selftests;
+mod update;
 
 use std::process::ExitCode;
 
@@ -17,5 +18,6 @@ fn main() -> ExitCode {
     scenarios.extend(boot::scenarios());
     scenarios.extend(failures::scenarios());
     scenarios.extend(selftests::scenarios());
+    scenarios.extend(update::scenarios());
     harness::run(scenarios)
 }

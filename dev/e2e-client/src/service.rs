@@ -1,0 +1,281 @@
+//! Test services: they keep files of every kind and misbehave on demand.
+
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use liveupdate::{Event, EventKind, Events, Item, MemfdSpec, Origin, Seals, Store};
+
+use crate::content::{Kind, seed};
+use crate::say;
+
+/// What the service keeps and how it behaves.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Name of the service; with --count, NAME-0 and so on.
+    #[arg(long)]
+    name: String,
+    /// Services in this process.
+    #[arg(long)]
+    count: Option<usize>,
+    /// A file to keep: empty, one-byte, sparse, position, sealed, full:MIB; may be repeated.
+    #[arg(long = "item")]
+    items: Vec<Kind>,
+    /// Keeps a counter that grows until FREEZE, and says its last value.
+    #[arg(long)]
+    counter: bool,
+    /// Tries to change the size of a kept file all the time, and says when that begins to work
+    /// or to fail.
+    #[arg(long)]
+    probe_resize: bool,
+    /// Takes no part in updates.
+    #[arg(long)]
+    passive: bool,
+    /// Does not finish what came over.
+    #[arg(long)]
+    never_finish: bool,
+    /// What to do at a step: `prepare:veto`, `freeze:silent`, `freeze:die` and so on.
+    #[arg(long)]
+    at: Option<At>,
+}
+
+/// Misbehaviour at a step.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    step: EventKind,
+    conduct: Conduct,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Conduct {
+    Veto,
+    Silent,
+    Die,
+}
+
+impl std::str::FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (step, conduct) = text.split_once(':').ok_or("STEP:CONDUCT")?;
+        let step = match step {
+            "prepare" => EventKind::Prepare,
+            "freeze" => EventKind::Freeze,
+            _ => return Err(format!("no step is called {step:?}")),
+        };
+        let conduct = match conduct {
+            "veto" => Conduct::Veto,
+            "silent" => Conduct::Silent,
+            "die" => Conduct::Die,
+            _ => return Err(format!("no conduct is called {conduct:?}")),
+        };
+        Ok(Self { step, conduct })
+    }
+}
+
+/// Runs until a signal ends it.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let names = match arguments.count {
+        None => vec![arguments.name.clone()],
+        Some(count) => (0..count)
+            .map(|index| format!("{}-{index}", arguments.name))
+            .collect(),
+    };
+    let mut threads = Vec::new();
+    for name in names {
+        let service = Service::start(&name, arguments)?;
+        threads.push(thread::spawn(move || service.live()));
+    }
+    say!("{}: all ready", arguments.name);
+    for thread in threads {
+        thread
+            .join()
+            .map_err(|_panic| anyhow::anyhow!("a service panicked"))??;
+    }
+    Ok(())
+}
+
+struct Service {
+    name: String,
+    arguments: Arguments,
+    /// Its connection: while it is open the service is there.
+    store: Store,
+    /// Every descriptor stays open, as a service's would.
+    files: Vec<OwnedFd>,
+    is_frozen: Arc<AtomicBool>,
+}
+
+impl Service {
+    fn start(name: &str, arguments: &Arguments) -> anyhow::Result<Self> {
+        let store = Store::connect(name).with_context(|| format!("connect as {name}"))?;
+        let mut service = Self {
+            name: name.to_owned(),
+            arguments: arguments.clone(),
+            store,
+            files: Vec::new(),
+            is_frozen: Arc::default(),
+        };
+        for kind in &arguments.items {
+            service
+                .open(kind)
+                .with_context(|| format!("{} of {name}", kind.item()))?;
+        }
+        if arguments.counter {
+            service.count()?;
+        }
+        if arguments.probe_resize {
+            service.probe_resize()?;
+        }
+        service.store.running()?;
+        if !arguments.never_finish {
+            service.store.finish()?;
+        }
+        say!("{name}: ready");
+        Ok(service)
+    }
+
+    fn open(&mut self, kind: &Kind) -> anyhow::Result<()> {
+        let item_name = kind.item();
+        let seed = seed(&self.name, &item_name);
+        let item = self.store.memfd(&item_name, &kind.spec())?;
+        if item.is_new() {
+            kind.fill(item.fd(), seed)?;
+            kind.verify(item.fd(), seed)?;
+            say!("{}: {item_name} filled", self.name);
+        } else {
+            kind.verify(item.fd(), seed)?;
+            say!("{}: {item_name} verified, {}", self.name, origin(&item));
+        }
+        self.files.push(item.into_fd());
+        Ok(())
+    }
+
+    /// Counts in a kept file until frozen.
+    fn count(&mut self) -> anyhow::Result<()> {
+        let spec = MemfdSpec::new(4096).schema(1);
+        let item = self.store.memfd("counter", &spec)?;
+        let file = File::from(item.fd().try_clone_to_owned()?);
+        say!(
+            "{}: counter starts at {}, {}",
+            self.name,
+            read_counter(&file)?,
+            origin(&item)
+        );
+        self.files.push(item.into_fd());
+        let is_frozen = Arc::clone(&self.is_frozen);
+        thread::spawn(move || -> anyhow::Result<()> {
+            loop {
+                if !is_frozen.load(Ordering::SeqCst) {
+                    let next = read_counter(&file)? + 1;
+                    file.write_all_at(&next.to_le_bytes(), 0)?;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Ok(())
+    }
+
+    fn probe_resize(&mut self) -> anyhow::Result<()> {
+        let spec = MemfdSpec::new(4096).seals(Seals::NONE).any_size();
+        let item = self.store.memfd("probe", &spec)?;
+        let file = File::from(item.into_fd());
+        let name = self.name.clone();
+        thread::spawn(move || -> anyhow::Result<()> {
+            let mut could = None;
+            for size in [8192, 4096].into_iter().cycle() {
+                let can = file.set_len(size).map_err(|error| error.raw_os_error());
+                if could != Some(can) {
+                    match can {
+                        Ok(()) => say!("{name}: resize works"),
+                        Err(errno) => say!("{name}: resize refused, errno {errno:?}"),
+                    }
+                    could = Some(can);
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// Takes part in updates.
+    fn live(self) -> anyhow::Result<()> {
+        if self.arguments.passive {
+            loop {
+                thread::park();
+            }
+        }
+        let mut events = self.store.events()?;
+        say!("{}: subscribed", self.name);
+        while let Some(event) = events.next()? {
+            self.step(&mut events, &event)?;
+        }
+        say!("{}: luod ended", self.name);
+        Ok(())
+    }
+
+    fn step(&self, events: &mut Events, event: &Event) -> anyhow::Result<()> {
+        if let Some(At { step, conduct }) = self.arguments.at {
+            if step == event.kind() {
+                return self.misbehave(events, event, conduct);
+            }
+        }
+        match event.kind() {
+            EventKind::Prepare => events.ready(event)?,
+            EventKind::Freeze => {
+                self.is_frozen.store(true, Ordering::SeqCst);
+                // Whatever the counting thread was doing is done within two of its sleeps.
+                thread::sleep(Duration::from_millis(10));
+                self.say_counter("frozen")?;
+                events.ready(event)?;
+            }
+            EventKind::Cancel => {
+                self.is_frozen.store(false, Ordering::SeqCst);
+                say!("{}: cancelled, going on", self.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn misbehave(
+        &self,
+        events: &mut Events,
+        event: &Event,
+        conduct: Conduct,
+    ) -> anyhow::Result<()> {
+        match conduct {
+            Conduct::Veto => events.veto(event, "busy with something that cannot wait")?,
+            Conduct::Silent => say!("{}: silent", self.name),
+            Conduct::Die => std::process::exit(9),
+        }
+        Ok(())
+    }
+
+    fn say_counter(&self, what: &str) -> anyhow::Result<()> {
+        if self.arguments.counter {
+            let fd = self.files.last().context("no counter")?;
+            let file = File::from(fd.as_fd().try_clone_to_owned()?);
+            say!("{}: {what} at {}", self.name, read_counter(&file)?);
+        }
+        Ok(())
+    }
+}
+
+fn origin(item: &Item) -> &'static str {
+    match item.origin() {
+        Origin::New => "new",
+        Origin::Kept => "kept",
+        Origin::Updated => "updated",
+    }
+}
+
+fn read_counter(file: &File) -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(u64::from_le_bytes(bytes))
+}
