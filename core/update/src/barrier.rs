@@ -28,6 +28,11 @@ pub enum BarrierOutcome {
         /// Who.
         service: String,
     },
+    /// The operator changed their mind.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// The participants of one step and their answers. The first veto or loss decides.
@@ -76,6 +81,15 @@ impl Barrier {
                 service: service.into(),
             },
         );
+    }
+
+    /// The operator cancels.
+    pub fn cancel(&mut self, reason: &str) {
+        if self.broken.is_none() {
+            self.broken = Some(BarrierOutcome::Cancelled {
+                reason: reason.into(),
+            });
+        }
     }
 
     fn break_with(&mut self, service: &str, outcome: BarrierOutcome) {

@@ -18,5 +18,5 @@ mod session;
 
 pub use device::Device;
 pub use error::{Call, Error};
-pub use liveupdate_uapi::{NameError, SessionName};
+pub use liveupdate_uapi::{DEVICE_PATH, NameError, SessionName};
 pub use session::{Direction, Incoming, Outgoing, Session, Token};

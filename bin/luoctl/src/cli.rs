@@ -1,0 +1,168 @@
+//! The command line.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are the help text, as typed at a terminal"
+)]
+
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  luoctl update --kernel /boot/vmlinuz-7.3.4 --initrd /boot/initrd.img-7.3.4 --reuse-cmdline
+  luoctl update --kernel bzImage --reuse-cmdline --append 'quiet' --prepare-only
+  luoctl update --go-on          # jump with what is prepared
+  luoctl report                  # after the jump: what took how long, what was lost
+
+Exit codes:
+   0  done                                 9  the last update is not finished
+   1  an internal error                   10  the update was cancelled (veto, deadline, service ended)
+   2  wrong usage or parameters           11  the report names a required loss
+   3  luod does not answer                12  a descriptor cannot be preserved
+   4  not permitted                       13  the name is taken
+   5  no live update on this kernel       14  no such service or item
+   6  /dev/liveupdate is busy             15  something was not retrieved
+   7  kernel, initrd or cmdline refused   16  the kernel refused a call
+   8  not possible in this phase          17  the handover cannot be read
+                                          18  a limit was reached";
+
+/// Updates the kernel of this host without losing what services hold in memory.
+#[derive(Debug, clap::Parser)]
+#[command(name = "luoctl", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// Print JSON: one object, or one a line while steps are going on
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Socket of luod [default: $LIVEUPDATE_SOCKET or /run/luod/liveupdate.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Shows the phase of the host, the device, and how much is kept
+    Status,
+    /// Lists services, their sessions and their items
+    Sessions,
+    /// Loads the next kernel, preserves everything, and jumps
+    Update(UpdateArgs),
+    /// Undoes PREPARE: services go on as before
+    Cancel {
+        /// Why, for the report
+        #[arg(long, value_name = "TEXT", default_value = "cancelled by the operator")]
+        reason: String,
+    },
+    /// Finishes the session of a service that does not do it itself
+    Finish {
+        /// The service [default: every service that has not finished]
+        service: Option<String>,
+        /// Give up what was not retrieved; it is named in the report
+        #[arg(long)]
+        discard: bool,
+    },
+    /// Shows what the last update did: time by phase and service, everything lost
+    Report,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpdateArgs {
+    /// Kernel image to start
+    #[arg(long, value_name = "FILE", required_unless_present = "go_on")]
+    pub(crate) kernel: Option<PathBuf>,
+
+    /// Initial RAM disk for it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) initrd: Option<PathBuf>,
+
+    /// Command line of the next kernel: the running one's, without BOOT_IMAGE
+    #[arg(long, conflicts_with = "cmdline", required_unless_present_any = ["cmdline", "go_on"])]
+    pub(crate) reuse_cmdline: bool,
+
+    /// Command line of the next kernel
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) cmdline: Option<String>,
+
+    /// Words added at the end of the command line
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) append: Option<String>,
+
+    /// Seconds each service has to answer PREPARE, and again FREEZE
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
+    pub(crate) deadline: f64,
+
+    /// Stop after PREPARE; services go on working until `update --go-on` or `cancel`
+    #[arg(long)]
+    pub(crate) prepare_only: bool,
+
+    /// Jump with what is prepared
+    #[arg(long, conflicts_with_all = ["kernel", "initrd", "reuse_cmdline", "cmdline", "append", "prepare_only"])]
+    pub(crate) go_on: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0 to 3600".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+    use luod_api::Code;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_exit_code_is_in_the_help() {
+        for code in [
+            Code::Internal,
+            Code::Unfinished,
+            Code::NotRetrieved,
+            Code::LimitReached,
+        ] {
+            let number = format!("{:>2}  ", code.exit_code());
+            assert!(EXAMPLES.contains(&number), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_update_needs_a_kernel_and_one_command_line() {
+        let parse =
+            |args: &[&str]| Cli::try_parse_from(["luoctl", "update"].iter().chain(args)).is_ok();
+        assert!(!parse(&[]));
+        assert!(!parse(&["--kernel", "k"]));
+        assert!(!parse(&[
+            "--kernel",
+            "k",
+            "--reuse-cmdline",
+            "--cmdline",
+            "x"
+        ]));
+        assert!(!parse(&["--go-on", "--kernel", "k"]));
+        assert!(!parse(&[
+            "--kernel",
+            "k",
+            "--reuse-cmdline",
+            "--deadline",
+            "-1"
+        ]));
+        assert!(parse(&[
+            "--kernel",
+            "k",
+            "--reuse-cmdline",
+            "--append",
+            "x"
+        ]));
+        assert!(parse(&["--kernel", "k", "--cmdline", "x"]));
+        assert!(parse(&["--go-on"]));
+    }
+}

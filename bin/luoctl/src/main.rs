@@ -1,0 +1,24 @@
+//! `luoctl`: drives live updates.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod cli;
+mod connection;
+mod failure;
+mod output;
+mod run;
+mod show;
+mod update;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match run::run(&cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            output::failure(&cli, &failure);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! One function a subcommand.
+
+use std::process::ExitCode;
+
+use luod_api::Code;
+use luod_api::manager::{self, Nothing, ReportAnswer, Sessions, Status, method};
+use serde::Serialize;
+
+use crate::cli::{Cli, Command};
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::output::{self, Layout};
+use crate::{show, update};
+
+/// Exit code of a report that names a required loss.
+const LOSS: u8 = 11;
+
+pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    match &cli.command {
+        Command::Status => status(cli),
+        Command::Sessions => sessions(cli),
+        Command::Update(args) => update::update(cli, args),
+        Command::Cancel { reason } => {
+            let cancel = manager::Cancel {
+                reason: reason.clone(),
+            };
+            command(
+                cli,
+                method::CANCEL,
+                &cancel,
+                "cancelled; services go on as before",
+            )
+        }
+        Command::Finish { service, discard } => {
+            let finish = manager::Finish {
+                service: service.clone(),
+                discard: *discard,
+            };
+            command(cli, method::FINISH, &finish, "finished")
+        }
+        Command::Report => report(cli),
+    }
+}
+
+fn status(cli: &Cli) -> Result<ExitCode, Failure> {
+    let status: Status = Connection::open(cli)?.call(method::STATUS, &Nothing {})?;
+    print(cli, &status, || show::status(&status));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sessions(cli: &Cli) -> Result<ExitCode, Failure> {
+    let sessions: Sessions = Connection::open(cli)?.call(method::SESSIONS, &Nothing {})?;
+    print(cli, &sessions, || show::sessions(&sessions));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(cli: &Cli) -> Result<ExitCode, Failure> {
+    let answer: ReportAnswer = Connection::open(cli)?.call(method::REPORT, &Nothing {})?;
+    let Some(report) = answer.report else {
+        return Err(Failure::new(
+            Code::NotFound,
+            "there has been no update since the cold boot",
+        ));
+    };
+    print(cli, &report, || show::report(&report));
+    Ok(if report.has_required_loss() {
+        ExitCode::from(LOSS)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn command(
+    cli: &Cli,
+    method: &str,
+    parameters: &impl Serialize,
+    done: &str,
+) -> Result<ExitCode, Failure> {
+    let _done: luod_api::service::Done = Connection::open(cli)?.call(method, parameters)?;
+    print(cli, &serde_json::json!({ "done": true }), || {
+        done.to_owned()
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(cli: &Cli, value: &impl Serialize, text: impl FnOnce() -> String) {
+    if cli.json {
+        output::json(value, Layout::Indented);
+    } else {
+        output::text(&text());
+    }
+}

@@ -1,0 +1,225 @@
+//! Answers as text.
+
+use std::fmt::Write as _;
+
+use luod_api::manager::{ServiceEntry, Sessions, Status};
+use update::{ItemState, Report, SessionState};
+
+/// Width of the longest bar in a report, in characters.
+const BAR: f64 = 30.0;
+
+pub(crate) fn status(status: &Status) -> String {
+    let mut text = format!("phase     {}\n", status.phase);
+    let mut line = |name: &str, value: String| {
+        let _infallible = writeln!(text, "{name:<9} {value}");
+    };
+    line("kernel", kernel(status));
+    line("luod", format!("{} (pid {})", status.version, status.pid));
+    line(
+        "holder",
+        status
+            .holder_pid
+            .map_or("none".to_owned(), |pid| format!("pid {pid}")),
+    );
+    line(
+        "device",
+        if status.device.is_usable {
+            "usable".to_owned()
+        } else {
+            status.device.reason.clone()
+        },
+    );
+    line(
+        "image",
+        match status.is_image_loaded {
+            Some(true) => "loaded".to_owned(),
+            Some(false) => "none loaded".to_owned(),
+            None => "unknown: this kernel has no kexec".to_owned(),
+        },
+    );
+    line(
+        "services",
+        format!(
+            "{} registered, {} connected",
+            status.services, status.connected
+        ),
+    );
+    line(
+        "kept",
+        format!("{} items, {}", status.items, size(status.bytes)),
+    );
+    if !status.unfinished.is_empty() {
+        line(
+            "waiting",
+            format!("for {} to finish", status.unfinished.join(", ")),
+        );
+    }
+    text
+}
+
+fn kernel(status: &Status) -> String {
+    let count = |count: Option<u64>, what: &str| match count {
+        Some(count) => format!("{what} {count}"),
+        None => format!("{what} unknown"),
+    };
+    format!(
+        "{} ({}, {})",
+        status.release,
+        count(status.liveupdate_number, "live update number"),
+        count(status.kexec_count.map(u64::from), "kexec count")
+    )
+}
+
+pub(crate) fn sessions(sessions: &Sessions) -> String {
+    if sessions.services.is_empty() {
+        return "no service is registered".to_owned();
+    }
+    sessions.services.iter().map(service).collect()
+}
+
+fn service(entry: &ServiceEntry) -> String {
+    let record = &entry.record;
+    let program = entry
+        .pid
+        .map_or("not connected".to_owned(), |pid| format!("pid {pid}"));
+    let session = match &record.session {
+        None => String::new(),
+        Some(session) => match &session.state {
+            SessionState::Outgoing => format!(", session {} for the next kernel", session.name),
+            SessionState::Incoming => format!(", session {} waits to be finished", session.name),
+            SessionState::Missing { reason } => {
+                format!(", session {} LOST: {reason}", session.name)
+            }
+        },
+    };
+    let mut text = format!(
+        "{} (user {}, {program}{session})\n",
+        record.name, record.uid
+    );
+    for item in &record.items {
+        let state = match &item.state {
+            ItemState::Held => "held".to_owned(),
+            ItemState::Incoming => "waits to be retrieved".to_owned(),
+            ItemState::Discarded => "discarded".to_owned(),
+            ItemState::Lost { reason } => format!("LOST: {reason}"),
+        };
+        let _infallible = writeln!(
+            text,
+            "  {:<24} token {:<5} schema {:<4} {:>11}  {state}",
+            item.name,
+            item.token,
+            item.schema,
+            size(item.size_bytes)
+        );
+    }
+    text
+}
+
+pub(crate) fn report(report: &Report) -> String {
+    let mut text = format!("update {}\n", report.update_id);
+    let to = report.to_release.as_deref().unwrap_or("(no jump)");
+    let _infallible = writeln!(text, "kernel {} -> {to}", report.from_release);
+    if let Some(reason) = &report.cancelled {
+        let _infallible = writeln!(text, "CANCELLED: {reason}");
+    }
+    let number = |number: Option<u64>| number.map_or("unknown".to_owned(), |n| n.to_string());
+    if report.to_release.is_some() {
+        let _infallible = writeln!(
+            text,
+            "live update number {}, kexec count {}, phase {}",
+            number(report.liveupdate_number),
+            number(report.kexec_count.map(u64::from)),
+            report.phase
+        );
+    }
+    text.push_str(&phases(report));
+    text.push_str(&clients(report));
+    if report.to_release.is_some() || !report.lost.is_empty() {
+        text.push_str(&lost(report));
+    }
+    text
+}
+
+fn phases(report: &Report) -> String {
+    let longest = report
+        .phases
+        .iter()
+        .map(|phase| phase.ms)
+        .fold(f64::MIN_POSITIVE, f64::max);
+    let mut text = String::new();
+    for phase in &report.phases {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and BAR"
+        )]
+        let width = (phase.ms / longest * BAR).ceil() as usize;
+        let mark = if phase.is_blackout { "#" } else { "-" };
+        let _infallible = writeln!(
+            text,
+            "  {:<20} {:>10.1} ms {}",
+            phase.name,
+            phase.ms,
+            mark.repeat(width)
+        );
+    }
+    if let Some(ms) = report.blackout_ms {
+        let _infallible = writeln!(text, "  {:<20} {ms:>10.1} ms (phases marked #)", "blackout");
+    }
+    text
+}
+
+fn clients(report: &Report) -> String {
+    let mut text = String::new();
+    for client in &report.clients {
+        let blackout = match client.blackout_ms {
+            Some(ms) => format!("down {ms:.1} ms"),
+            None if report.to_release.is_none() => "not down".to_owned(),
+            None => "not running again yet".to_owned(),
+        };
+        let finish = if client.is_unfinished {
+            ", not finished"
+        } else {
+            ""
+        };
+        let _infallible = writeln!(
+            text,
+            "  service {:<20} {blackout}, {} items, {}{finish}",
+            client.service,
+            client.items,
+            size(client.bytes)
+        );
+    }
+    text
+}
+
+fn lost(report: &Report) -> String {
+    if report.lost.is_empty() {
+        return "lost: nothing\n".to_owned();
+    }
+    let mut text = String::new();
+    for lost in &report.lost {
+        let kind = if lost.is_required {
+            "REQUIRED"
+        } else {
+            "optional"
+        };
+        let _infallible = writeln!(
+            text,
+            "lost ({kind}): {} of {}: {}",
+            lost.item, lost.service, lost.reason
+        );
+    }
+    text
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! The command line.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are the help text, as typed at a terminal"
+)]
+
+use std::path::PathBuf;
+
+/// Keeps what services hold in memory over their restart, over its own, and over a live update of
+/// the kernel.
+///
+/// Services find it at its socket (crate `liveupdate`, Varlink interface io.liveupdate.Service);
+/// operators drive it with luoctl. It starts a second process, the holder, which has a duplicate
+/// of every descriptor: killing luod loses nothing, ending the holder as well does.
+#[derive(Debug, clap::Parser)]
+#[command(name = "luod", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    /// Folder of the sockets; made if it is missing
+    #[arg(long, value_name = "DIR", default_value = "/run/luod")]
+    pub(crate) runtime_dir: PathBuf,
+
+    /// Socket for services and luoctl [default: liveupdate.sock in the runtime folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// What to log: error, warn, info, debug, or filters like luod_engine=debug
+    #[arg(long, value_name = "FILTER", env = "LUOD_LOG", global = true)]
+    pub(crate) log: Option<String>,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Keeps descriptors for a luod; started by it
+    Hold {
+        /// Socket to listen on
+        #[arg(long, value_name = "PATH")]
+        socket: PathBuf,
+    },
+}

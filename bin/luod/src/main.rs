@@ -1,0 +1,26 @@
+//! `luod`: the live update agent.
+//!
+//! `luod` serves; `luod hold` is the process that outlives it (started by `luod` itself).
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod cli;
+mod serve;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    serve::log(cli.log.as_deref());
+    let answer = match &cli.command {
+        Some(cli::Command::Hold { socket }) => serve::hold(socket),
+        None => serve::serve(&cli),
+    };
+    match answer {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Starting and serving.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context as _, bail};
+use live_varlink::Server;
+use luod_engine::{Engine, Keeper, LinuxHost, SERVER_INFO, Wire, holder};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Cli;
+
+/// Logs to standard error, without colours: a supervisor collects it.
+pub(crate) fn log(filter: Option<&str>) {
+    let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+}
+
+/// `luod hold`.
+pub(crate) fn hold(socket: &Path) -> anyhow::Result<()> {
+    raise_descriptor_limit();
+    // Out of the session and process group of luod: what ends one must not end the other.
+    if let Err(errno) = rustix::process::setsid() {
+        tracing::debug!(%errno, "already a session of its own");
+    }
+    holder::run(socket).with_context(|| format!("holding at {}", socket.display()))
+}
+
+/// `luod`.
+pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
+    raise_descriptor_limit();
+    let dir = &cli.runtime_dir;
+    make_dir(dir).with_context(|| format!("making the folder {}", dir.display()))?;
+    let socket = cli
+        .socket
+        .clone()
+        .unwrap_or_else(|| dir.join("liveupdate.sock"));
+    let listener = listen(&socket)?;
+    let keeper = Keeper::open(dir, Box::new(launch_holder))?;
+    let engine = Arc::new(Engine::start(Box::new(LinuxHost::new()), keeper)?);
+    let keeper = engine.keeper();
+    thread::Builder::new()
+        .name("holder watch".to_owned())
+        .spawn(move || keeper.watch())?;
+    tracing::info!(socket = %socket.display(), "luod serves");
+    Server::new(Arc::new(Wire(engine)), SERVER_INFO)
+        .run(&listener)
+        .context("accepting connections")
+}
+
+/// Every session and every kept file is a descriptor, twice during an update.
+fn raise_descriptor_limit() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(errno) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%errno, "the limit on open files stays");
+    }
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(dir)
+}
+
+/// Binds the socket; one left by a dead luod is replaced, one with a living luod is not.
+fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
+    if UnixStream::connect(socket).is_ok() {
+        bail!("another luod listens on {}; end it first", socket.display());
+    }
+    match fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("replacing {}", socket.display()));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket)
+        .with_context(|| format!("listening on {}; is its folder writable?", socket.display()))?;
+    // Everybody may speak: who may do what is decided by the peer's credentials.
+    fs::set_permissions(socket, Permissions::from_mode(0o666))?;
+    Ok(listener)
+}
+
+/// Starts `luod hold` as a process of its own.
+fn launch_holder(socket: &Path) -> io::Result<()> {
+    let mut child = Command::new("/proc/self/exe")
+        .arg0("luod-holder")
+        .arg("hold")
+        .arg("--socket")
+        .arg(socket)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    // Whenever it ends, it must not stay a zombie.
+    thread::spawn(move || child.wait());
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Attach and detach: which connection speaks for which service.
+
+use std::collections::BTreeSet;
+
+use live_varlink::Peer;
+use luod_api::service::{Answer, Attached, Item, Veto};
+use luod_api::{Code, Refusal};
+use update::{Event, MarkKind, Phase, ServiceRecord};
+
+use crate::engine::{Engine, service_name};
+use crate::state::{Live, State, Subscription};
+
+/// Services at most: the kernel's own limit is far above, this bounds the journal.
+const MAX_SERVICES: usize = 16_384;
+
+impl Engine {
+    /// Makes a connection speak for a service, and registers the service if it is new.
+    pub(crate) fn attach(&self, peer: &Peer, name: &str) -> Result<Attached, Refusal> {
+        let name = service_name(name)?;
+        let now = self.host.now();
+        let mut state = self.state();
+        check_free(&state, peer, name.as_str())?;
+        if state.journal.service(name.as_str()).is_none() {
+            state.check_may_change()?;
+            if state.journal.services.len() >= MAX_SERVICES {
+                let text = format!("{MAX_SERVICES} services are registered, no more are possible");
+                return Err(Refusal::new(Code::LimitReached, text));
+            }
+            let record = ServiceRecord::new(name.as_str().to_owned(), peer.uid);
+            state.journal.services.push(record);
+            self.save(&state)?;
+        }
+        // A connection speaks for one service: the last it attached to.
+        leave(&mut state, peer.connection);
+        state
+            .connections
+            .insert(peer.connection, name.as_str().to_owned());
+        let live = state
+            .live
+            .entry(name.as_str().to_owned())
+            .or_insert_with(|| Live {
+                pid: peer.pid,
+                connections: BTreeSet::new(),
+                subscription: None,
+            });
+        live.connections.insert(peer.connection);
+        if state.journal.phase == Phase::Updated {
+            state.mark_once(MarkKind::ServiceAttached, Some(name.as_str()), now);
+        }
+        tracing::info!(service = %name, pid = peer.pid, uid = peer.uid, "service attached");
+        attached(&state, name.as_str())
+    }
+
+    /// Forgets a connection; a service without one has ended.
+    pub(crate) fn detach(&self, peer: &Peer) {
+        let mut state = self.state();
+        if let Some(service) = leave(&mut state, peer.connection) {
+            tracing::info!(%service, pid = peer.pid, "service ended");
+            if let Some(step) = &mut state.step {
+                step.barrier.ended(&service);
+            }
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl Engine {
+    /// Makes a connection the one that hears of a service's steps.
+    pub(crate) fn set_subscription(
+        &self,
+        peer: &Peer,
+        service: &str,
+        subscription: Subscription,
+    ) -> Result<(), Refusal> {
+        let mut state = self.state();
+        self.check_attached(&state, peer, service)?;
+        let Some(live) = state.live.get_mut(service) else {
+            return Err(Refusal::new(Code::Internal, "the service vanished"));
+        };
+        if live.subscription.is_some() {
+            let text = format!("{service:?} has a subscription already");
+            return Err(Refusal::new(Code::NameTaken, text));
+        }
+        live.subscription = Some(subscription);
+        Ok(())
+    }
+
+    /// A service is ready for what follows a step.
+    pub(crate) fn ready(&self, peer: &Peer, answer: &Answer) -> Result<(), Refusal> {
+        let now = self.host.now();
+        let mut state = self.state();
+        self.check_attached(&state, peer, &answer.service)?;
+        check_update(&state, &answer.update_id)?;
+        match &mut state.step {
+            Some(step) if step.event == answer.event => step.barrier.ready(&answer.service),
+            _ => {
+                let text = format!("nobody waits for an answer to {}", answer.event);
+                return Err(Refusal::new(Code::WrongPhase, text));
+            }
+        }
+        if answer.event == Event::Freeze {
+            state.mark_once(MarkKind::ServiceFrozen, Some(&answer.service), now);
+        }
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// A service refuses the update under way.
+    pub(crate) fn veto(&self, peer: &Peer, veto: &Veto) -> Result<(), Refusal> {
+        let mut state = self.state();
+        self.check_attached(&state, peer, &veto.service)?;
+        check_update(&state, &veto.update_id)?;
+        let Some(step) = &mut state.step else {
+            let text = "nobody waits for an answer: a veto is possible during prepare and freeze";
+            return Err(Refusal::new(Code::WrongPhase, text));
+        };
+        step.barrier.veto(&veto.service, &veto.reason);
+        self.changed.notify_all();
+        Ok(())
+    }
+}
+
+fn check_update(state: &State, update_id: &str) -> Result<(), Refusal> {
+    if state.update_id() == update_id {
+        return Ok(());
+    }
+    let text = format!(
+        "the update under way is {:?}, not {update_id:?}",
+        state.update_id()
+    );
+    Err(Refusal::new(Code::WrongPhase, text))
+}
+
+fn attached(state: &State, name: &str) -> Result<Attached, Refusal> {
+    let record = state
+        .journal
+        .service(name)
+        .ok_or_else(|| Refusal::new(Code::Internal, "the service vanished"))?;
+    let item = |item: &update::ItemRecord| Item {
+        name: item.name.clone(),
+        token: item.token,
+        schema: item.schema,
+        size_bytes: item.size_bytes,
+        seals: item.seals,
+        state: item.state.clone(),
+    };
+    Ok(Attached {
+        phase: state.journal.phase,
+        is_incoming: record.is_incoming(),
+        items: record.items.iter().map(item).collect(),
+    })
+}
+
+fn check_free(state: &State, peer: &Peer, name: &str) -> Result<(), Refusal> {
+    if let Some(record) = state.journal.service(name) {
+        if record.uid != peer.uid && peer.uid != 0 {
+            let text = format!(
+                "the name {name:?} belongs to user {}, this program runs as user {}",
+                record.uid, peer.uid
+            );
+            return Err(Refusal::new(Code::NameTaken, text).with_hint("choose another name"));
+        }
+    }
+    match state.live.get(name) {
+        Some(live) if live.pid != peer.pid => {
+            let text = format!("the name {name:?} is in use by process {}", live.pid);
+            Err(Refusal::new(Code::NameTaken, text)
+                .with_hint("end that program or choose another name"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes a connection from its service; the service's name if that was its last.
+fn leave(state: &mut State, connection: u64) -> Option<String> {
+    let service = state.connections.remove(&connection)?;
+    let live = state.live.get_mut(&service)?;
+    live.connections.remove(&connection);
+    if live
+        .subscription
+        .as_ref()
+        .is_some_and(|own| own.connection == connection)
+    {
+        live.subscription = None;
+        // Who does not listen any more does not answer either.
+        if let Some(step) = &mut state.step {
+            step.barrier.ended(&service);
+        }
+    }
+    if live.connections.is_empty() {
+        state.live.remove(&service);
+        return Some(service);
+    }
+    None
+}

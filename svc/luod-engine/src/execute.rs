@@ -1,0 +1,93 @@
+//! FREEZE and the jump: everything here is blackout.
+
+use std::convert::Infallible;
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use luod_api::{Code, Refusal};
+use update::{Barrier, Event, MarkKind, Phase};
+
+use crate::engine::{Engine, JOURNAL_SESSION};
+use crate::prepare::{Watcher, check_outcome, progress, subscribers};
+use crate::recover::JOURNAL_TOKEN;
+use crate::sealed;
+use crate::state::Step;
+
+impl Engine {
+    /// PREPARED → FROZEN → the next kernel, or everything is as before PREPARE.
+    pub(crate) fn execute(
+        &self,
+        deadline: Duration,
+        watcher: Watcher<'_>,
+    ) -> Result<Infallible, Refusal> {
+        self.begin_freeze()?;
+        let refusal = match self.freeze_and_jump(deadline, watcher) {
+            Ok(never) => match never {},
+            Err(refusal) => refusal,
+        };
+        let mut state = self.state();
+        self.roll_back(&mut state, &refusal.to_string());
+        self.save(&state)?;
+        Err(refusal)
+    }
+
+    fn begin_freeze(&self) -> Result<(), Refusal> {
+        let mut state = self.state();
+        if let Some(step) = &state.step {
+            let text = format!("the host is going through {} already", step.event);
+            return Err(Refusal::new(Code::WrongPhase, text));
+        }
+        state
+            .journal
+            .phase
+            .after(Event::Freeze)
+            .map_err(|error| Refusal::new(Code::WrongPhase, error))?;
+        let present = subscribers(&state);
+        let mut barrier = Barrier::new(present.union(&state.participants).cloned());
+        for service in state.participants.difference(&present) {
+            barrier.ended(service);
+        }
+        state.step = Some(Step {
+            event: Event::Freeze,
+            barrier,
+        });
+        Ok(())
+    }
+
+    fn freeze_and_jump(
+        &self,
+        deadline: Duration,
+        watcher: Watcher<'_>,
+    ) -> Result<Infallible, Refusal> {
+        // Nobody unmounts anything: what is written is written now, while services still work.
+        rustix::fs::sync();
+        {
+            let state = self.state();
+            if let Some(outcome) = state.step.as_ref().and_then(|step| step.barrier.outcome()) {
+                check_outcome(&outcome, Event::Freeze)?;
+            }
+        }
+        watcher(progress(Phase::Prepared, "freezing services".to_owned()));
+        self.state()
+            .mark(MarkKind::FreezeStarted, None, self.host.now());
+        self.wait_for_services(Event::Freeze, deadline)?;
+        watcher(progress(
+            Phase::Frozen,
+            "starting the next kernel".to_owned(),
+        ));
+        let session = self.kept(JOURNAL_SESSION)?;
+        let mut state = self.state();
+        let phase = state.journal.phase.after(Event::Freeze);
+        state.journal.phase = phase.map_err(|error| Refusal::new(Code::WrongPhase, error))?;
+        if let Some(update) = &mut state.journal.update {
+            update.timeline.ticks_hz = self.host.ticks_hz();
+        }
+        state.mark(MarkKind::RebootCalled, None, self.host.now());
+        let journal = sealed::write(&state.journal);
+        drop(state);
+        let journal = journal.map_err(|error| crate::engine::internal(&error))?;
+        self.host
+            .preserve(session.as_fd(), journal.as_fd(), JOURNAL_TOKEN)?;
+        Err(self.host.reboot())
+    }
+}

@@ -1,0 +1,119 @@
+//! What is known of the running kernel.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use kho_abi::kexec_metadata::{self, KexecMetadata};
+use kho_abi::luo::LuoSer;
+use zerocopy::FromBytes as _;
+
+/// Where KHO shows what came in and what goes out (`CONFIG_KEXEC_HANDOVER_DEBUGFS`, root only).
+const KHO_DEBUGFS: &str = "/sys/kernel/debug/kho";
+
+/// The running kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelFacts {
+    /// `uname -r`.
+    pub release: String,
+    /// Live updates since the cold boot; none where the kernel does not show it.
+    pub liveupdate_number: Option<u64>,
+    /// Kexecs with a handover since the cold boot; none where the kernel does not show it.
+    pub kexec_count: Option<u32>,
+}
+
+impl KernelFacts {
+    /// Reads them.
+    pub fn read() -> Self {
+        let uname = rustix::system::uname();
+        let debugfs = Path::new(KHO_DEBUGFS);
+        Self {
+            release: uname.release().to_string_lossy().into_owned(),
+            liveupdate_number: liveupdate_number(debugfs),
+            kexec_count: kexec_count(debugfs),
+        }
+    }
+}
+
+/// Bytes of each scratch area, as far as debugfs shows them.
+pub(crate) fn scratch_bytes() -> Option<Vec<u64>> {
+    parse_hex_lines(&fs::read_to_string(Path::new(KHO_DEBUGFS).join("out/scratch_len")).ok()?)
+}
+
+fn parse_hex_lines(text: &str) -> Option<Vec<u64>> {
+    text.lines()
+        .map(|line| u64::from_str_radix(line.trim().strip_prefix("0x")?, 16).ok())
+        .collect()
+}
+
+/// The outgoing blob counts one more than has happened: 1 on a cold boot. The incoming one points
+/// at memory the kernel has freed and must not be read.
+fn liveupdate_number(debugfs: &Path) -> Option<u64> {
+    let bytes = read_blob(&debugfs.join("out/sub_fdts/LUO"))?;
+    let (blob, _) = LuoSer::read_from_prefix(&bytes).ok()?;
+    blob.liveupdate_num.checked_sub(1)
+}
+
+/// The outgoing blob counts one more than has happened, as above.
+fn kexec_count(debugfs: &Path) -> Option<u32> {
+    let bytes = read_blob(&debugfs.join("out/sub_fdts/kexec-metadata"))?;
+    let (blob, _) = KexecMetadata::read_from_prefix(&bytes).ok()?;
+    if blob.version.get() != kexec_metadata::VERSION {
+        return None;
+    }
+    blob.kexec_count.get().checked_sub(1)
+}
+
+/// A blob of debugfs: its size is not told, a page is more than any of these has.
+fn read_blob(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .ok()?
+        .take(4096)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn debugfs(name: &str, bytes: &[u8]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("out/sub_fdts")).unwrap();
+        fs::write(dir.path().join("out/sub_fdts").join(name), bytes).unwrap();
+        dir
+    }
+
+    #[test]
+    fn the_number_is_one_less_than_the_outgoing_blob_says() {
+        let mut blob = b"luo-v5\0\0".to_vec();
+        blob.extend_from_slice(&3_u64.to_ne_bytes());
+        blob.extend_from_slice(&[0; 16]);
+        assert_eq!(liveupdate_number(debugfs("LUO", &blob).path()), Some(2));
+        assert_eq!(liveupdate_number(debugfs("LUO", &blob[..31]).path()), None);
+    }
+
+    #[test]
+    fn the_count_of_an_unknown_version_is_unknown() {
+        let mut blob = vec![0; 73];
+        blob[0] = 1;
+        blob[69] = 5;
+        assert_eq!(
+            kexec_count(debugfs("kexec-metadata", &blob).path()),
+            Some(4)
+        );
+        blob[0] = 2;
+        assert_eq!(kexec_count(debugfs("kexec-metadata", &blob).path()), None);
+    }
+
+    #[test]
+    fn scratch_lines_are_all_or_nothing() {
+        assert_eq!(
+            parse_hex_lines("0x4400000\n0x0\n"),
+            Some(vec![0x0440_0000, 0])
+        );
+        assert_eq!(parse_hex_lines("0x1\nnonsense\n"), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! The kernel as the engine sees it.
+
+use std::ffi::CString;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use kexec_sys::SealedImage;
+use luod_api::Refusal;
+use luod_api::manager::DeviceStatus;
+use update::Moment;
+
+use crate::facts::KernelFacts;
+
+/// The next kernel.
+#[derive(Debug)]
+pub struct LoadRequest {
+    /// Its image.
+    pub kernel: SealedImage,
+    /// Its initrd.
+    pub initrd: Option<SealedImage>,
+    /// Its command line.
+    pub cmdline: CString,
+}
+
+/// What the engine needs of a kernel. Sessions and files are plain descriptors here, so that a
+/// test can stand in for the kernel without one.
+pub trait Host: Send + Sync {
+    /// Whether `/dev/liveupdate` can be used, without opening it.
+    fn device_status(&self) -> DeviceStatus;
+
+    /// Creates an outgoing session.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn create_session(&self, name: &str) -> Result<OwnedFd, Refusal>;
+
+    /// Retrieves an incoming session; `None` when the previous kernel left none of this name.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn retrieve_session(&self, name: &str) -> Result<Option<OwnedFd>, Refusal>;
+
+    /// Preserves a file in an outgoing session.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn preserve(
+        &self,
+        session: BorrowedFd<'_>,
+        file: BorrowedFd<'_>,
+        token: u64,
+    ) -> Result<(), Refusal>;
+
+    /// Retrieves a file from an incoming session.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn retrieve(&self, session: BorrowedFd<'_>, token: u64) -> Result<OwnedFd, Refusal>;
+
+    /// Finishes an incoming session.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn finish(&self, session: BorrowedFd<'_>) -> Result<(), Refusal>;
+
+    /// Loads the next kernel.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn load(&self, request: &LoadRequest) -> Result<(), Refusal>;
+
+    /// Drops the loaded kernel.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn unload(&self) -> Result<(), Refusal>;
+
+    /// Whether a next kernel is loaded; `None` where the kernel does not tell.
+    fn is_image_loaded(&self) -> Option<bool>;
+
+    /// Jumps; returns only to say why not.
+    fn reboot(&self) -> Refusal;
+
+    /// What is known of the running kernel.
+    fn facts(&self) -> KernelFacts;
+
+    /// Now, on the clocks of the timeline.
+    fn now(&self) -> Moment;
+
+    /// Ticks per second of the timeline's counter, as well as it is known by now.
+    fn ticks_hz(&self) -> Option<u64>;
+
+    /// When the running kernel started its clocks.
+    fn kernel_start(&self) -> Option<Moment>;
+}

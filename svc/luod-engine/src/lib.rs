@@ -1,0 +1,37 @@
+//! The engine of `luod`.
+//!
+//! * [`Engine`] holds the [journal](update::Journal) and answers both interfaces of
+//!   [`luod_api`]; one file per group of methods.
+//! * [`Keeper`] has every descriptor twice: in this process and in the [`holder`], a process of its
+//!   own that outlives it. Nothing is answered before both have it.
+//! * [`Host`] is the kernel as the engine sees it; [`LinuxHost`] is the real one.
+//!
+//! What happens on each side of a jump: [`Engine`]'s `prepare`, `execute` and `recover`.
+
+mod attach;
+mod cancel;
+mod engine;
+mod execute;
+mod facts;
+mod finish;
+pub mod holder;
+mod host;
+mod keep;
+mod keeper;
+mod linux;
+mod mailbox;
+mod manage;
+mod prepare;
+mod preservable;
+mod recover;
+mod refusals;
+mod sealed;
+mod state;
+mod wire;
+
+pub use engine::{Engine, StartError};
+pub use facts::KernelFacts;
+pub use host::{Host, LoadRequest};
+pub use keeper::{Keeper, KeeperError};
+pub use linux::LinuxHost;
+pub use wire::{SERVER_INFO, Wire};

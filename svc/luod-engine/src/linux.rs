@@ -1,0 +1,174 @@
+//! The real kernel.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use clock_sys::{TscRate, TscStamp};
+use kexec_sys::status::KexecPaths;
+use luo_sys::{Call, Device, Error, Incoming, Outgoing, Session, SessionName, Token, absence};
+use luod_api::manager::DeviceStatus;
+use luod_api::{Code, Refusal};
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+use update::Moment;
+
+use crate::facts::KernelFacts;
+use crate::host::{Host, LoadRequest};
+use crate::refusals;
+
+/// How long another program may keep `/dev/liveupdate` open before we give up: PID 1 of systemd
+/// holds it for up to 23 ms after a kexec.
+const DEVICE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The kernel this program runs on.
+#[derive(Debug)]
+pub struct LinuxHost {
+    /// Taken at the start, for the counter's rate.
+    start: Option<TscStamp>,
+}
+
+impl LinuxHost {
+    /// The kernel, from now on.
+    pub fn new() -> Self {
+        Self {
+            start: TscStamp::now(),
+        }
+    }
+
+    fn rate(&self) -> Option<TscRate> {
+        TscRate::since(self.start?)
+    }
+}
+
+/// The device, open for one call.
+fn device() -> Result<Device, Refusal> {
+    Device::open_within(DEVICE_PATIENCE).map_err(refusals::luo)
+}
+
+fn session_name(name: &str) -> Result<SessionName, Refusal> {
+    SessionName::new(name).map_err(|error| Refusal::new(Code::InvalidParameter, error))
+}
+
+fn duplicate<D: luo_sys::Direction>(session: BorrowedFd<'_>) -> Result<Session<D>, Refusal> {
+    session
+        .try_clone_to_owned()
+        .map(Session::from_fd)
+        .map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::MFILE);
+            refusals::luo(Error::new(Call::Duplicate, errno))
+        })
+}
+
+impl Host for LinuxHost {
+    fn device_status(&self) -> DeviceStatus {
+        if Path::new(luo_sys::DEVICE_PATH).exists() {
+            return DeviceStatus {
+                is_usable: true,
+                reason: String::new(),
+            };
+        }
+        DeviceStatus {
+            is_usable: false,
+            reason: absence::diagnose().to_string(),
+        }
+    }
+
+    fn create_session(&self, name: &str) -> Result<OwnedFd, Refusal> {
+        let name = session_name(name)?;
+        device()?
+            .create_session(&name)
+            .map(Into::into)
+            .map_err(refusals::luo)
+    }
+
+    fn retrieve_session(&self, name: &str) -> Result<Option<OwnedFd>, Refusal> {
+        let name = session_name(name)?;
+        match device()?.retrieve_session(&name) {
+            Ok(session) => Ok(Some(session.into())),
+            Err(error) if error.errno() == Errno::NOENT => Ok(None),
+            Err(error) => Err(refusals::luo(error)),
+        }
+    }
+
+    fn preserve(
+        &self,
+        session: BorrowedFd<'_>,
+        file: BorrowedFd<'_>,
+        token: u64,
+    ) -> Result<(), Refusal> {
+        let session = duplicate::<Outgoing>(session)?;
+        session.preserve(file, Token(token)).map_err(refusals::luo)
+    }
+
+    fn retrieve(&self, session: BorrowedFd<'_>, token: u64) -> Result<OwnedFd, Refusal> {
+        let session = duplicate::<Incoming>(session)?;
+        session.retrieve(Token(token)).map_err(refusals::luo)
+    }
+
+    fn finish(&self, session: BorrowedFd<'_>) -> Result<(), Refusal> {
+        let session = duplicate::<Incoming>(session)?;
+        session.finish().map_err(refusals::luo)
+    }
+
+    fn load(&self, request: &LoadRequest) -> Result<(), Refusal> {
+        let limits = KexecPaths::default()
+            .load_limits()
+            .map_err(|error| Refusal::new(Code::Internal, error))?;
+        if !limits.allow_load_and_unload() {
+            let text = if limits.is_disabled {
+                "loading a kernel is switched off (kernel.kexec_load_disabled=1)"
+            } else {
+                "fewer than two loads are left (kernel.kexec_load_limit_reboot): one to load, one to be able to cancel"
+            };
+            return Err(Refusal::new(Code::ImageRefused, text)
+                .with_hint("only a cold boot resets this limit"));
+        }
+        let initrd = request.initrd.as_ref().map(|initrd| initrd.as_fd());
+        kexec_sys::load(&request.kernel, initrd, &request.cmdline)
+            .map_err(|error| refusals::load(error, request))
+    }
+
+    fn unload(&self) -> Result<(), Refusal> {
+        kexec_sys::unload().map_err(|error| refusals::kexec(&error.into()))
+    }
+
+    fn is_image_loaded(&self) -> Option<bool> {
+        KexecPaths::default().is_loaded().ok()
+    }
+
+    fn reboot(&self) -> Refusal {
+        match kexec_sys::reboot::kexec() {
+            Err(error) => refusals::kexec(&error),
+        }
+    }
+
+    fn facts(&self) -> KernelFacts {
+        KernelFacts::read()
+    }
+
+    fn now(&self) -> Moment {
+        let time = clock_gettime(ClockId::Realtime);
+        let realtime = Duration::try_from(time).unwrap_or_default();
+        let realtime_ns = u64::try_from(realtime.as_nanos()).unwrap_or(u64::MAX);
+        Moment {
+            ticks: clock_sys::tsc(),
+            realtime_ns,
+        }
+    }
+
+    fn ticks_hz(&self) -> Option<u64> {
+        self.rate().map(TscRate::hz)
+    }
+
+    fn kernel_start(&self) -> Option<Moment> {
+        let ticks = self.rate().and_then(TscRate::kernel_start);
+        let now = self.now();
+        let uptime = Duration::try_from(clock_gettime(ClockId::Boottime)).ok()?;
+        let uptime_ns = u64::try_from(uptime.as_nanos()).ok()?;
+        Some(Moment {
+            ticks,
+            realtime_ns: now.realtime_ns.saturating_sub(uptime_ns),
+        })
+    }
+}

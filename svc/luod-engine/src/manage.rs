@@ -1,0 +1,82 @@
+//! What operators ask.
+
+use luod_api::manager::{Finish, ServiceEntry, Sessions, Status};
+use luod_api::{Code, Refusal};
+use update::{ItemState, Report};
+
+use crate::engine::Engine;
+
+impl Engine {
+    /// How the host stands.
+    pub(crate) fn status(&self) -> Status {
+        let facts = self.host.facts();
+        let device = self.host.device_status();
+        let is_image_loaded = self.host.is_image_loaded();
+        let holder_pid = Some(self.keeper.holder_pid());
+        let state = self.state();
+        let kept = || {
+            let items = state
+                .journal
+                .services
+                .iter()
+                .flat_map(|service| &service.items);
+            items.filter(|item| matches!(item.state, ItemState::Held | ItemState::Incoming))
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            release: facts.release,
+            phase: state.journal.phase,
+            update_id: state
+                .journal
+                .update
+                .as_ref()
+                .map(|update| update.id.clone()),
+            device,
+            holder_pid,
+            is_image_loaded,
+            services: state.journal.services.len(),
+            connected: state.live.len(),
+            items: kept().count(),
+            bytes: kept().fold(0, |sum: u64, item| sum.saturating_add(item.size_bytes)),
+            unfinished: state.journal.unfinished(),
+            liveupdate_number: facts.liveupdate_number,
+            kexec_count: facts.kexec_count,
+        }
+    }
+
+    /// Everything kept.
+    pub(crate) fn sessions(&self) -> Sessions {
+        let state = self.state();
+        let entry = |record: &update::ServiceRecord| ServiceEntry {
+            record: record.clone(),
+            pid: state.live.get(&record.name).map(|live| live.pid),
+        };
+        Sessions {
+            services: state.journal.services.iter().map(entry).collect(),
+        }
+    }
+
+    /// The report of the update under way or the last one.
+    pub(crate) fn report(&self) -> Option<Report> {
+        Report::new(&self.state().journal)
+    }
+
+    /// Finishes for a service that does not, or for all of them.
+    pub(crate) fn finish_for(&self, request: &Finish) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let services = match &request.service {
+            Some(service) => vec![service.clone()],
+            None => state.journal.unfinished(),
+        };
+        if services.is_empty() && request.service.is_none() {
+            return Err(Refusal::new(
+                Code::WrongPhase,
+                "no session waits to be finished",
+            ));
+        }
+        services
+            .iter()
+            .try_for_each(|service| self.finish_session(&mut state, service, |_| request.discard))
+    }
+}

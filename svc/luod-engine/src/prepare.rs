@@ -1,0 +1,324 @@
+//! PREPARE: load the next kernel, ask every service, preserve everything. Services go on working.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use luod_api::manager::Progress;
+use luod_api::{Code, Refusal};
+use update::{
+    Barrier, BarrierOutcome, Event, MarkKind, Phase, ServiceName, SessionRecord, SessionState,
+    Timeline, UpdateRecord,
+};
+
+use crate::engine::{Engine, JOURNAL_SESSION, item_key, session_key};
+use crate::host::LoadRequest;
+use crate::state::{State, Step};
+
+/// Where steps done are told to.
+pub(crate) type Watcher<'a> = &'a mut dyn FnMut(Progress);
+
+/// One service's part of PREPARE, taken out of the state so that the kernel can work on it while
+/// the state is free.
+struct Part {
+    service: String,
+    items: Vec<(String, u64, OwnedFd)>,
+}
+
+impl Engine {
+    /// NORMAL → PREPARED, or everything is as before.
+    pub(crate) fn prepare(
+        &self,
+        request: &LoadRequest,
+        deadline: Duration,
+        watcher: Watcher<'_>,
+    ) -> Result<(), Refusal> {
+        self.begin_prepare(request)?;
+        let answer = self.load_and_preserve(request, deadline, watcher);
+        if let Err(refusal) = &answer {
+            let mut state = self.state();
+            self.roll_back(&mut state, &refusal.to_string());
+            self.save(&state)?;
+        }
+        answer
+    }
+
+    /// Everything that can be refused before anything is touched.
+    fn begin_prepare(&self, request: &LoadRequest) -> Result<(), Refusal> {
+        let now = self.host.now();
+        let mut state = self.state();
+        self.check_handover(&state)?;
+        let unfinished = state.journal.unfinished();
+        if !unfinished.is_empty() {
+            let text = format!(
+                "the last update is unfinished: what {} has not finished would be lost in the next jump",
+                unfinished.join(", ")
+            );
+            return Err(Refusal::new(Code::Unfinished, text).with_hint(
+                "start these services and let them finish, or give it up with `luoctl finish --discard`",
+            ));
+        }
+        state.check_may_change()?;
+        state
+            .journal
+            .phase
+            .after(Event::Prepare)
+            .map_err(|error| Refusal::new(Code::WrongPhase, error))?;
+        check_cmdline(request)?;
+        let device = self.host.device_status();
+        if !device.is_usable {
+            return Err(Refusal::new(Code::NoLiveUpdate, device.reason));
+        }
+        self.host.load(request)?;
+        let facts = self.host.facts();
+        state.journal.update = Some(UpdateRecord {
+            id: update_id(),
+            from_release: facts.release,
+            timeline: Timeline {
+                ticks_hz: self.host.ticks_hz(),
+                ..Timeline::default()
+            },
+            ..UpdateRecord::default()
+        });
+        state.mark(MarkKind::Requested, None, now);
+        state.mark(MarkKind::Loaded, None, self.host.now());
+        let participants = subscribers(&state);
+        state.participants = participants.iter().cloned().collect();
+        let barrier = Barrier::new(participants);
+        state.step = Some(Step {
+            event: Event::Prepare,
+            barrier,
+        });
+        self.save(&state)
+    }
+
+    fn load_and_preserve(
+        &self,
+        request: &LoadRequest,
+        deadline: Duration,
+        watcher: Watcher<'_>,
+    ) -> Result<(), Refusal> {
+        let kernel = request.kernel.len_bytes() >> 10;
+        watcher(progress(
+            Phase::Normal,
+            format!("loaded the next kernel ({kernel} KiB)"),
+        ));
+        self.state()
+            .mark(MarkKind::PrepareStarted, None, self.host.now());
+        self.wait_for_services(Event::Prepare, deadline)?;
+        let parts = self.parts()?;
+        let journal_session = self.host.create_session(ServiceName::JOURNAL_SESSION)?;
+        self.keep(JOURNAL_SESSION, journal_session)?;
+        let mut bytes = 0_u64;
+        for part in &parts {
+            bytes = bytes.saturating_add(self.preserve_part(part)?);
+        }
+        let services = parts.len();
+        let mut state = self.state();
+        // A service may have ended, or the operator changed their mind, while the kernel worked.
+        if let Some(outcome) = state.step.as_ref().and_then(|step| step.barrier.outcome()) {
+            check_outcome(&outcome, Event::Prepare)?;
+        }
+        let phase = state.journal.phase.after(Event::Prepare);
+        state.journal.phase = phase.map_err(|error| Refusal::new(Code::WrongPhase, error))?;
+        state.step = None;
+        state.mark(MarkKind::Prepared, None, self.host.now());
+        self.save(&state)?;
+        drop(state);
+        let text = format!("preserved {} MiB of {services} services", bytes >> 20);
+        watcher(progress(Phase::Prepared, text));
+        Ok(())
+    }
+
+    /// Duplicates of everything to be preserved.
+    fn parts(&self) -> Result<Vec<Part>, Refusal> {
+        let state = self.state();
+        let mut parts = Vec::new();
+        for service in state
+            .journal
+            .services
+            .iter()
+            .filter(|service| !service.items.is_empty())
+        {
+            let mut items = Vec::new();
+            for item in service
+                .items
+                .iter()
+                .filter(|item| item.state == update::ItemState::Held)
+            {
+                let fd = self.kept(&item_key(&service.name, &item.name))?;
+                items.push((item.name.clone(), item.token, fd));
+            }
+            parts.push(Part {
+                service: service.name.clone(),
+                items,
+            });
+        }
+        Ok(parts)
+    }
+
+    /// Creates a service's session and preserves its items; the bytes preserved.
+    fn preserve_part(&self, part: &Part) -> Result<u64, Refusal> {
+        let name = crate::engine::service_name(&part.service)?.session();
+        let session = self.host.create_session(&name)?;
+        let duplicate = session
+            .try_clone()
+            .map_err(|error| crate::engine::internal(&error))?;
+        self.keep(&session_key(&part.service), duplicate)?;
+        let mut state = self.state();
+        if let Some(record) = state.journal.service_mut(&part.service) {
+            record.session = Some(SessionRecord {
+                name,
+                state: SessionState::Outgoing,
+            });
+        }
+        drop(state);
+        let mut bytes = 0_u64;
+        for (item, token, fd) in &part.items {
+            self.host
+                .preserve(session.as_fd(), fd.as_fd(), *token)
+                .map_err(|refusal| Refusal {
+                    message: format!(
+                        "{item:?} of {:?} cannot be preserved: {}",
+                        part.service, refusal.message
+                    ),
+                    ..refusal
+                })?;
+            // As preserved: its size cannot change any more.
+            let found = crate::preservable::check(fd.as_fd())?;
+            bytes = bytes.saturating_add(found.size_bytes);
+            self.record_preserved(&part.service, item, found);
+        }
+        Ok(bytes)
+    }
+
+    fn record_preserved(&self, service: &str, item: &str, found: crate::preservable::Preservable) {
+        let mut state = self.state();
+        let items = state
+            .journal
+            .service_mut(service)
+            .map(|record| &mut record.items);
+        if let Some(record) = items
+            .into_iter()
+            .flatten()
+            .find(|record| record.name == item)
+        {
+            record.size_bytes = found.size_bytes;
+            record.seals = found.seals;
+        }
+    }
+
+    /// Tells the step under way to the services and waits for all of them.
+    pub(crate) fn wait_for_services(
+        &self,
+        event: Event,
+        deadline: Duration,
+    ) -> Result<(), Refusal> {
+        let end = Instant::now() + deadline;
+        let mut state = self.state();
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        self.notify(&state, event, deadline_ms);
+        loop {
+            let Some(step) = &state.step else {
+                return Err(Refusal::new(Code::Internal, "the step vanished"));
+            };
+            if let Some(outcome) = step.barrier.outcome() {
+                return check_outcome(&outcome, event);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let text = format!(
+                    "{} did not answer {event} within {} ms; the update is cancelled",
+                    step.barrier.awaited().join(", "),
+                    deadline.as_millis()
+                );
+                return Err(Refusal::new(Code::Cancelled, text)
+                    .with_hint("see that service's log, or give more time with --deadline"));
+            }
+            state = match self.changed.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+
+    /// Refuses while an unreadable handover would be lost for good.
+    fn check_handover(&self, state: &State) -> Result<(), Refusal> {
+        match &state.handover_error {
+            None => Ok(()),
+            Some(reason) => Err(Refusal::new(
+                Code::HandoverUnreadable,
+                format!("what the previous kernel handed over cannot be read: {reason}"),
+            )
+            .with_hint("another jump would lose it for good; save what you can, then cold-boot")),
+        }
+    }
+}
+
+/// Names of the services that take part in steps.
+pub(crate) fn subscribers(state: &State) -> BTreeSet<String> {
+    let subscribed = state
+        .live
+        .iter()
+        .filter(|(_, live)| live.subscription.is_some());
+    subscribed.map(|(name, _)| name.clone()).collect()
+}
+
+pub(crate) fn check_outcome(outcome: &BarrierOutcome, event: Event) -> Result<(), Refusal> {
+    let text = match outcome {
+        BarrierOutcome::Passed => return Ok(()),
+        BarrierOutcome::Vetoed { service, reason } => {
+            format!("{service} refused {event}: {reason}; the update is cancelled")
+        }
+        BarrierOutcome::Ended { service } => {
+            let text = format!(
+                "{service} ended during {event}; the update is cancelled, its memory is still kept"
+            );
+            return Err(Refusal::new(Code::Cancelled, text).with_hint("start it again"));
+        }
+        BarrierOutcome::Cancelled { reason } => format!("cancelled: {reason}"),
+    };
+    Err(Refusal::new(Code::Cancelled, text))
+}
+
+pub(crate) fn progress(phase: Phase, message: String) -> Progress {
+    Progress { message, phase }
+}
+
+/// Without these words the next kernel would boot and show nobody what it was given.
+fn check_cmdline(request: &LoadRequest) -> Result<(), Refusal> {
+    let cmdline = request.cmdline.to_string_lossy();
+    let last = |key: &str| {
+        cmdline
+            .split_ascii_whitespace()
+            .filter_map(|word| word.strip_prefix(key))
+            .next_back()
+    };
+    if !last("liveupdate=").is_some_and(is_true) {
+        let text = "the next kernel's command line lacks liveupdate=on: it would keep everything preserved out of reach";
+        return Err(
+            Refusal::new(Code::ImageRefused, text).with_hint("add it with --append liveupdate=on")
+        );
+    }
+    if last("kho=").is_some_and(|value| !is_true(value)) {
+        let text =
+            "the next kernel's command line switches KHO off: everything preserved would be lost";
+        return Err(Refusal::new(Code::ImageRefused, text).with_hint("remove kho= from it"));
+    }
+    Ok(())
+}
+
+/// As `kstrtobool` of `lib/kstrtox.c`, v7.3.
+fn is_true(value: &str) -> bool {
+    matches!(
+        value.as_bytes(),
+        [b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..]
+    )
+}
+
+/// A random identity, from the kernel.
+fn update_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/uuid")
+        .map_or_else(|_| "unknown".to_owned(), |uuid| uuid.trim().to_owned())
+}

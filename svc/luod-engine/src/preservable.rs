@@ -1,0 +1,121 @@
+//! Which descriptors the kernel could preserve, told before it is asked.
+//!
+//! The kernel's own answer comes at PREPARE, when a refusal costs the operator an update. This
+//! one comes when the descriptor is given into keeping, to the program that made the mistake.
+
+use std::os::fd::BorrowedFd;
+
+use luod_api::{Code, Refusal};
+use rustix::fs::{FileType, SealFlags, fcntl_get_seals, fstat, fstatfs};
+
+/// `TMPFS_MAGIC` of `include/uapi/linux/magic.h`, v7.3: memfds are files of it.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+/// `HUGETLBFS_MAGIC`, same header.
+const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
+/// Pages a memfd can have at most to be preserved (`mm/memfd_luo.c`, v7.3: `EFBIG` past it).
+const MAX_BYTES: u64 = (u32::MAX as u64) << 12;
+
+/// A file that can be preserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Preservable {
+    pub(crate) size_bytes: u64,
+    pub(crate) seals: u32,
+}
+
+/// Checks that the kernel has a handler for this file: a memfd or an unlinked tmpfs file.
+pub(crate) fn check(file: BorrowedFd<'_>) -> Result<Preservable, Refusal> {
+    let stat = fstat(file).map_err(|errno| Refusal::new(Code::InvalidParameter, errno))?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => None,
+        FileType::Fifo => Some("a pipe"),
+        FileType::Socket => Some("a socket"),
+        FileType::Directory => Some("a directory"),
+        FileType::CharacterDevice => Some("a character device"),
+        FileType::BlockDevice => Some("a block device"),
+        _ => Some("no file with memory of its own"),
+    };
+    if let Some(kind) = kind {
+        return Err(refuse(kind));
+    }
+    let filesystem = fstatfs(file).map_err(|errno| Refusal::new(Code::Internal, errno))?;
+    #[expect(
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "magic numbers are 32 bits wide in a signed word"
+    )]
+    let magic = u64::from(filesystem.f_type as u32);
+    match magic {
+        HUGETLBFS_MAGIC => return Err(refuse("a memfd of huge pages (MFD_HUGETLB)")),
+        TMPFS_MAGIC if stat.st_nlink == 0 => {}
+        TMPFS_MAGIC => return Err(refuse("a tmpfs file that still has a name")),
+        _ => return Err(refuse("a regular file on disk")),
+    }
+    let size_bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+    if size_bytes > MAX_BYTES {
+        return Err(refuse("a memfd of more than 16 TiB"));
+    }
+    let seals = fcntl_get_seals(file).unwrap_or(SealFlags::empty()).bits();
+    Ok(Preservable { size_bytes, seals })
+}
+
+fn refuse(kind: &str) -> Refusal {
+    Refusal::new(
+        Code::NotPreservable,
+        format!("the descriptor is {kind}, which the kernel cannot preserve"),
+    )
+    .with_hint(
+        "keep the data in a memfd (memfd_create without MFD_HUGETLB) or an unlinked tmpfs file",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::net::UnixStream;
+
+    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+
+    use super::*;
+
+    fn reason(file: BorrowedFd<'_>) -> String {
+        let refusal = check(file).unwrap_err();
+        assert_eq!(refusal.code, Code::NotPreservable);
+        refusal.message
+    }
+
+    #[test]
+    fn a_memfd_passes_with_its_size_and_seals() {
+        let memfd = memfd_create("m", MemfdFlags::ALLOW_SEALING).unwrap();
+        ftruncate(&memfd, 12345).unwrap();
+        rustix::fs::fcntl_add_seals(&memfd, SealFlags::GROW).unwrap();
+        let found = check(memfd.as_fd()).unwrap();
+        assert_eq!(
+            found,
+            Preservable {
+                size_bytes: 12345,
+                seals: SealFlags::GROW.bits()
+            }
+        );
+    }
+
+    #[test]
+    fn pipes_sockets_devices_and_files_are_named_for_what_they_are() {
+        let (pipe, _other) = rustix::pipe::pipe().unwrap();
+        assert!(reason(pipe.as_fd()).contains("a pipe"));
+        let (socket, _other) = UnixStream::pair().unwrap();
+        assert!(reason(socket.as_fd()).contains("a socket"));
+        let null = std::fs::File::open("/dev/null").unwrap();
+        assert!(reason(null.as_fd()).contains("a character device"));
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        assert!(reason(file.as_fd()).contains("a regular file"));
+    }
+
+    #[test]
+    fn huge_pages_are_named() {
+        // Needs no huge page: only a mapping would take one.
+        match memfd_create("huge", MemfdFlags::HUGETLB) {
+            Ok(huge) => assert!(reason(huge.as_fd()).contains("huge pages")),
+            Err(errno) => eprintln!("not shown: this kernel makes no hugetlb memfd ({errno})"),
+        }
+    }
+}

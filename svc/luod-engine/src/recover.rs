@@ -1,0 +1,167 @@
+//! The start: after a crash of `luod`, after a jump, or after a cold boot.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use luod_api::Refusal;
+use update::{Event, ItemState, Journal, Mark, MarkKind, Moment, Phase, ServiceName, SessionState};
+
+use crate::engine::{Engine, JOURNAL, JOURNAL_SESSION, StartError, session_key};
+use crate::sealed;
+use crate::state::State;
+
+/// Token of the journal in its session.
+pub(crate) const JOURNAL_TOKEN: u64 = 0;
+
+impl Engine {
+    /// Finds out what there is and makes it the state.
+    pub(crate) fn recover(&self) -> Result<(), StartError> {
+        let started = self.host.now();
+        let mut state = self.state();
+        if let Some(journal) = self.keeper.get(JOURNAL) {
+            let journal = journal
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(sealed::SealedError::from)?;
+            state.journal = sealed::read(journal)?;
+            self.resume(&mut state);
+        } else {
+            self.receive(&mut state, started);
+        }
+        self.save(&state).map_err(StartError::Save)
+    }
+
+    /// After a crash: what was under way is cancelled, everything kept is still kept.
+    fn resume(&self, state: &mut State) {
+        tracing::info!(phase = %state.journal.phase, "resumed after luod ended");
+        let has_outgoing = state.journal.services.iter().any(
+            |service| matches!(&service.session, Some(own) if own.state == SessionState::Outgoing),
+        );
+        let is_under_way = matches!(state.journal.phase, Phase::Prepared | Phase::Frozen);
+        if is_under_way || has_outgoing || self.keeper.get(JOURNAL_SESSION).is_some() {
+            self.roll_back(state, "luod ended during the update");
+        }
+    }
+
+    /// After a boot: takes what the previous kernel handed over, if it did.
+    fn receive(&self, state: &mut State, started: Moment) {
+        let device = self.host.device_status();
+        if !device.is_usable {
+            tracing::warn!(reason = device.reason, "no live update on this kernel");
+            return;
+        }
+        match self.receive_journal() {
+            Ok(None) => tracing::info!("the previous kernel handed nothing over to luod"),
+            Ok(Some((session, journal))) => {
+                state.journal = journal;
+                self.receive_sessions(state, started);
+                self.drop_journal_session(state, &session);
+            }
+            Err(refusal) => {
+                tracing::error!(%refusal, "what the previous kernel handed over cannot be read");
+                state.handover_error = Some(refusal.to_string());
+            }
+        }
+    }
+
+    fn receive_journal(&self) -> Result<Option<(OwnedFd, Journal)>, Refusal> {
+        let name = ServiceName::JOURNAL_SESSION;
+        let Some(session) = self.host.retrieve_session(name)? else {
+            return Ok(None);
+        };
+        // Before anything else: from here on this session may be lost only with this process and
+        // the holder together.
+        let duplicate = session
+            .try_clone()
+            .map_err(|error| crate::engine::internal(&error))?;
+        self.keep(JOURNAL_SESSION, duplicate)?;
+        let memfd = self.host.retrieve(session.as_fd(), JOURNAL_TOKEN)?;
+        let journal = sealed::read(memfd).map_err(|error| {
+            Refusal::new(
+                luod_api::Code::HandoverUnreadable,
+                crate::engine::internal(&error),
+            )
+        })?;
+        Ok(Some((session, journal)))
+    }
+
+    fn receive_sessions(&self, state: &mut State, started: Moment) {
+        let facts = self.host.facts();
+        if let Some(update) = &mut state.journal.update {
+            update.to_release = Some(facts.release);
+            update.liveupdate_number = facts.liveupdate_number;
+            update.kexec_count = facts.kexec_count;
+            let mark = |kind, at| Mark {
+                kind,
+                service: None,
+                at,
+            };
+            if let Some(at) = self.host.kernel_start() {
+                update
+                    .timeline
+                    .marks
+                    .push(mark(MarkKind::KernelStarted, at));
+            }
+            update
+                .timeline
+                .marks
+                .push(mark(MarkKind::AgentStarted, started));
+        }
+        for service in &mut state.journal.services {
+            let Some(session) = &mut service.session else {
+                for item in &mut service.items {
+                    item.state = ItemState::Lost {
+                        reason: "it was not preserved".to_owned(),
+                    };
+                }
+                continue;
+            };
+            let answer = self.receive_session(&service.name, &session.name);
+            let item_state = match &answer {
+                Ok(()) => ItemState::Incoming,
+                Err(reason) => ItemState::Lost {
+                    reason: reason.clone(),
+                },
+            };
+            session.state = match answer {
+                Ok(()) => SessionState::Incoming,
+                Err(reason) => {
+                    tracing::error!(
+                        service = service.name,
+                        reason,
+                        "a session did not come over"
+                    );
+                    SessionState::Missing { reason }
+                }
+            };
+            service
+                .items
+                .iter_mut()
+                .for_each(|item| item.state = item_state.clone());
+        }
+        // Written by a luod that froze, whatever it recorded last: the jump has happened.
+        state.journal.phase = Phase::Frozen.after(Event::Jump).unwrap_or(Phase::Updated);
+        state.mark(MarkKind::SessionsRetrieved, None, self.host.now());
+        self.end_update(state);
+    }
+
+    fn receive_session(&self, service: &str, session: &str) -> Result<(), String> {
+        match self.host.retrieve_session(session) {
+            Ok(Some(fd)) => self
+                .keep(&session_key(service), fd)
+                .map_err(|refusal| refusal.to_string()),
+            Ok(None) => Err(format!("the kernel brought no session {session:?}")),
+            Err(refusal) => Err(refusal.to_string()),
+        }
+    }
+
+    /// The journal is read: its session goes, once the journal is kept otherwise.
+    fn drop_journal_session(&self, state: &State, session: &OwnedFd) {
+        let done = self
+            .save(state)
+            .and_then(|()| self.host.finish(session.as_fd()));
+        match done {
+            Ok(()) => self.keeper.remove(JOURNAL_SESSION),
+            Err(refusal) => tracing::error!(%refusal, "the journal's session was not finished"),
+        }
+    }
+}

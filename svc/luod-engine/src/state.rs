@@ -1,0 +1,96 @@
+//! What the engine knows besides the descriptors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use luod_api::{Code, Refusal};
+use update::{Barrier, Event, Journal, Mark, MarkKind, Moment, Phase};
+
+use crate::mailbox::Mailbox;
+
+/// Everything behind the engine's lock.
+#[derive(Default)]
+pub(crate) struct State {
+    /// What survives: this process and this kernel.
+    pub(crate) journal: Journal,
+    /// Services whose programs are connected.
+    pub(crate) live: BTreeMap<String, Live>,
+    /// Which service a connection speaks for.
+    pub(crate) connections: BTreeMap<u64, String>,
+    /// The step under way; nothing else may change what is kept meanwhile.
+    pub(crate) step: Option<Step>,
+    /// Services that took part in PREPARE: they must be there at FREEZE.
+    pub(crate) participants: BTreeSet<String>,
+    /// Why what the previous kernel handed over cannot be read.
+    pub(crate) handover_error: Option<String>,
+}
+
+/// A connected program.
+pub(crate) struct Live {
+    pub(crate) pid: u32,
+    pub(crate) connections: BTreeSet<u64>,
+    pub(crate) subscription: Option<Subscription>,
+}
+
+/// Its subscription.
+pub(crate) struct Subscription {
+    pub(crate) connection: u64,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+/// A step that waits for services.
+pub(crate) struct Step {
+    pub(crate) event: Event,
+    pub(crate) barrier: Barrier,
+}
+
+impl State {
+    /// Refuses unless what is kept may change: phase NORMAL or UPDATED, no step under way.
+    pub(crate) fn check_may_change(&self) -> Result<(), Refusal> {
+        if let Some(step) = &self.step {
+            let text = format!("the host is going through {}", step.event);
+            return Err(Refusal::new(Code::WrongPhase, text).with_hint("try again afterwards"));
+        }
+        match self.journal.phase {
+            Phase::Normal | Phase::Updated => Ok(()),
+            phase => Err(Refusal::new(
+                Code::WrongPhase,
+                format!(
+                    "the host is {phase}: what is preserved is fixed until the jump or a cancel"
+                ),
+            )),
+        }
+    }
+
+    /// Identity of the update under way or the last one.
+    pub(crate) fn update_id(&self) -> String {
+        self.journal
+            .update
+            .as_ref()
+            .map(|update| update.id.clone())
+            .unwrap_or_default()
+    }
+
+    /// Adds a mark to the update's timeline; before the first update there is none.
+    pub(crate) fn mark(&mut self, kind: MarkKind, service: Option<&str>, at: Moment) {
+        if let Some(update) = &mut self.journal.update {
+            let service = service.map(ToOwned::to_owned);
+            update.timeline.marks.push(Mark { kind, service, at });
+        }
+    }
+
+    /// Adds a mark that tells of the first time only.
+    pub(crate) fn mark_once(&mut self, kind: MarkKind, service: Option<&str>, at: Moment) {
+        let seen = self
+            .journal
+            .update
+            .as_ref()
+            .is_some_and(|update| match service {
+                Some(service) => update.timeline.service(kind, service).is_some(),
+                None => update.timeline.host(kind).is_some(),
+            });
+        if !seen {
+            self.mark(kind, service, at);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Both interfaces on the wire: parameters in, results or a refusal out.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kexec_sys::SealedImage;
+use live_varlink::{Handler, Peer, Replies, Request, ServerInfo, WireError};
+use luod_api::manager::{self, Prepare, ReportAnswer};
+use luod_api::service::{self, Done};
+use luod_api::{Code, Refusal};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::engine::Engine;
+use crate::host::LoadRequest;
+use crate::mailbox::{Delivery, Mailbox};
+use crate::state::Subscription;
+
+/// How `luod` introduces itself.
+pub const SERVER_INFO: ServerInfo = ServerInfo {
+    vendor: "liveupdate",
+    product: "luod",
+    version: env!("CARGO_PKG_VERSION"),
+    url: "",
+    interfaces: luod_api::INTERFACES,
+};
+
+/// No barrier waits longer, whatever is asked for.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// Answers calls with an [`Engine`].
+#[derive(Debug)]
+pub struct Wire(pub Arc<Engine>);
+
+impl Handler for Wire {
+    fn call(
+        &self,
+        peer: &Peer,
+        request: &Request,
+        fds: Vec<OwnedFd>,
+        replies: &mut Replies<'_>,
+    ) -> Result<(), WireError> {
+        let (interface, _) = request.split();
+        let answer = if interface == service::NAME {
+            self.service(peer, request, fds, replies)
+        } else {
+            self.manager(peer, request, fds, replies)
+        };
+        match answer {
+            Ok(sent) => sent,
+            Err(refusal) => {
+                tracing::info!(method = request.method, pid = peer.pid, %refusal, "refused");
+                replies.error(&refusal.code.error_name(interface), &refusal.parameters())
+            }
+        }
+    }
+
+    fn disconnected(&self, peer: &Peer) {
+        self.0.detach(peer);
+    }
+}
+
+/// An answer was sent (or could not be), or is refused.
+type Answer = Result<Result<(), WireError>, Refusal>;
+
+impl Wire {
+    fn service(
+        &self,
+        peer: &Peer,
+        request: &Request,
+        fds: Vec<OwnedFd>,
+        replies: &mut Replies<'_>,
+    ) -> Answer {
+        use service::method;
+        let engine = &*self.0;
+        match request.method.as_str() {
+            method::ATTACH => {
+                let attach: service::Attach = parameters(request)?;
+                done(replies, &engine.attach(peer, &attach.service)?)
+            }
+            method::GET => {
+                let fd = engine.get_item(peer, &parameters(request)?)?;
+                Ok(replies.done(&Done {}, &[fd.as_fd()]))
+            }
+            method::GET_SESSION => {
+                let nothing: service::Nothing = parameters(request)?;
+                let fd = engine.get_session(peer, &nothing.service)?;
+                Ok(replies.done(&Done {}, &[fd.as_fd()]))
+            }
+            method::KEEP => {
+                engine.keep_item(peer, &parameters(request)?, fds)?;
+                done(replies, &Done {})
+            }
+            method::FORGET => {
+                engine.forget_item(peer, &parameters(request)?)?;
+                done(replies, &Done {})
+            }
+            method::SUBSCRIBE => {
+                let nothing: service::Nothing = parameters(request)?;
+                self.subscribe(peer, &nothing.service, replies)
+            }
+            method::READY => {
+                let answer: service::Answer = parameters(request)?;
+                engine.ready(peer, &answer)?;
+                done(replies, &Done {})
+            }
+            method::VETO => {
+                let veto: service::Veto = parameters(request)?;
+                engine.veto(peer, &veto)?;
+                done(replies, &Done {})
+            }
+            method::RUNNING => {
+                let nothing: service::Nothing = parameters(request)?;
+                engine.running(peer, &nothing.service)?;
+                done(replies, &Done {})
+            }
+            method::FINISH => {
+                engine.finish_service(peer, &parameters(request)?)?;
+                done(replies, &Done {})
+            }
+            _ => Ok(unknown_method(request, replies)),
+        }
+    }
+
+    fn manager(
+        &self,
+        peer: &Peer,
+        request: &Request,
+        fds: Vec<OwnedFd>,
+        replies: &mut Replies<'_>,
+    ) -> Answer {
+        use manager::method;
+        let engine = &*self.0;
+        match request.method.as_str() {
+            method::STATUS => done(replies, &engine.status()),
+            method::SESSIONS => done(replies, &engine.sessions()),
+            method::REPORT => done(
+                replies,
+                &ReportAnswer {
+                    report: engine.report(),
+                },
+            ),
+            method::PREPARE => {
+                check_root(peer)?;
+                let load = load_request(parameters(request)?, fds)?;
+                let mut watcher = |progress| report_progress(replies, &progress);
+                engine.prepare(&load.0, load.1, &mut watcher)?;
+                let phase = update::Phase::Prepared;
+                let message = "everything is preserved".to_owned();
+                done(replies, &manager::Progress { message, phase })
+            }
+            method::EXECUTE => {
+                check_root(peer)?;
+                let execute: manager::Execute = parameters(request)?;
+                let mut watcher = |progress| report_progress(replies, &progress);
+                match engine.execute(deadline(execute.deadline_ms), &mut watcher)? {}
+            }
+            method::CANCEL => {
+                check_root(peer)?;
+                let cancel: manager::Cancel = parameters(request)?;
+                engine.cancel(&cancel.reason)?;
+                done(replies, &Done {})
+            }
+            method::FINISH => {
+                check_root(peer)?;
+                engine.finish_for(&parameters(request)?)?;
+                done(replies, &Done {})
+            }
+            _ => Ok(unknown_method(request, replies)),
+        }
+    }
+
+    /// Sends notices until one side hangs up.
+    fn subscribe(&self, peer: &Peer, service: &str, replies: &mut Replies<'_>) -> Answer {
+        let mailbox = Mailbox::new().map_err(|errno| Refusal::new(Code::Internal, errno))?;
+        let mailbox = Arc::new(mailbox);
+        let subscription = Subscription {
+            connection: peer.connection,
+            mailbox: Arc::clone(&mailbox),
+        };
+        self.0.set_subscription(peer, service, subscription)?;
+        loop {
+            match mailbox.wait(replies.as_fd()) {
+                Delivery::HungUp => return Ok(Err(WireError::Closed)),
+                Delivery::Notice(notice) => {
+                    if let Err(error) = replies.continues(&notice) {
+                        return Ok(Err(error));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn done(replies: &mut Replies<'_>, results: &impl Serialize) -> Answer {
+    Ok(replies.done(results, &[]))
+}
+
+/// A watcher that went away stops nothing: the operator's terminal may close, the update goes on.
+fn report_progress(replies: &mut Replies<'_>, progress: &manager::Progress) {
+    if let Err(error) = replies.continues(progress) {
+        tracing::debug!(%error, "nobody watches the update");
+    }
+}
+
+fn unknown_method(request: &Request, replies: &mut Replies<'_>) -> Result<(), WireError> {
+    let parameters = serde_json::json!({ "method": request.method });
+    replies.error("org.varlink.service.MethodNotFound", &parameters)
+}
+
+fn parameters<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+    serde_json::from_value(request.parameters.clone()).map_err(|error| {
+        Refusal::new(
+            Code::InvalidParameter,
+            format!("{}: {error}", request.method),
+        )
+    })
+}
+
+fn check_root(peer: &Peer) -> Result<(), Refusal> {
+    if peer.uid == 0 {
+        return Ok(());
+    }
+    let text = format!("only root may do this, the caller is user {}", peer.uid);
+    Err(Refusal::new(Code::PermissionDenied, text).with_hint("run luoctl as root"))
+}
+
+fn deadline(ms: u64) -> Duration {
+    Duration::from_millis(ms).min(LONGEST_DEADLINE)
+}
+
+fn load_request(prepare: Prepare, fds: Vec<OwnedFd>) -> Result<(LoadRequest, Duration), Refusal> {
+    let expected = if prepare.has_initrd { 2 } else { 1 };
+    if fds.len() != expected {
+        let text = format!(
+            "Prepare takes {expected} descriptors here, {} came along",
+            fds.len()
+        );
+        return Err(Refusal::new(Code::InvalidParameter, text));
+    }
+    let mut fds = fds.into_iter().map(File::from);
+    let mut copy = |what| {
+        let file = fds.next();
+        file.map(|file| SealedImage::copy(what, file))
+            .transpose()
+            .map_err(|error| {
+                let refusal = crate::refusals::kexec(&error);
+                Refusal {
+                    code: Code::ImageRefused,
+                    ..refusal
+                }
+            })
+    };
+    let kernel = copy("kernel")?
+        .ok_or_else(|| Refusal::new(Code::InvalidParameter, "no kernel came along"))?;
+    let initrd = copy("initrd")?;
+    let cmdline = CString::new(prepare.cmdline).map_err(|error| {
+        Refusal::new(
+            Code::InvalidParameter,
+            format!("the command line has a NUL byte: {error}"),
+        )
+    })?;
+    Ok((
+        LoadRequest {
+            kernel,
+            initrd,
+            cmdline,
+        },
+        deadline(prepare.deadline_ms),
+    ))
+}
