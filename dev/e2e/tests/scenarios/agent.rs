@@ -69,7 +69,10 @@ fn ensure_runs(machine: &Machine, running: &[&str], absent: &[&str]) -> anyhow::
         ensure!(exit == Exit::Signal(TERMINATE), "{name}: {exit:?}");
     }
     for name in absent {
-        let error = machine.signal(name, TERMINATE).err().context("it runs")?;
+        let error = machine
+            .signal(name, TERMINATE)
+            .err()
+            .with_context(|| format!("{name} runs"))?;
         ensure!(error.to_string().contains("no service called"), "{error}");
     }
     Ok(())

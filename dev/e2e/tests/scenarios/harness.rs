@@ -126,6 +126,12 @@ fn trial(scenario: Scenario, times: Times) -> Trial {
         };
         let start = Instant::now();
         let ended = catch_unwind(AssertUnwindSafe(|| run_fn(&lab)));
+        if let Ok(Err(error)) = &ended
+            && let Some(missing) = error.downcast_ref::<Missing>()
+            && std::env::var_os(REQUIRE).is_none()
+        {
+            return Ok(Completion::ignored_with(missing));
+        }
         let took = (name, start.elapsed());
         times
             .lock()
@@ -140,11 +146,6 @@ fn trial(scenario: Scenario, times: Times) -> Trial {
             Ok(Err(error)) => error,
             Err(panic) => anyhow::anyhow!("assertion: {}", panic_text(panic.as_ref())),
         };
-        if let Some(missing) = error.downcast_ref::<Missing>() {
-            if std::env::var_os(REQUIRE).is_none() {
-                return Ok(Completion::ignored_with(missing));
-            }
-        }
         let report = logs::report(&lab.folder, REPORT_LINES);
         let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
         let causes = causes.join("\n  because: ");
