@@ -19,6 +19,8 @@ mod cache;
 mod config_hash;
 mod debian_version;
 mod error;
+#[cfg(test)]
+mod fake_tree;
 mod fragment;
 mod kernel;
 mod kernel_make;

@@ -27,10 +27,15 @@ pub(crate) fn build(cache: &Cache, kernel: &Kernel) -> Result<PathBuf, Error> {
     let target = kernel.folder.join("selftests");
     let is_package = Record::read(&kernel.folder)
         .is_some_and(|record| matches!(record.origin, Origin::Package { .. }));
-    if is_package && target.is_dir() {
+    let is_built = || is_package && target.is_dir();
+    if is_built() {
         return Ok(target);
     }
     let _lock = cache.lock()?;
+    // Another run may have built them while this one waited.
+    if is_built() {
+        return Ok(target);
+    }
     let scratch = begin(&cache.kernels())?;
     let tree = scratch.path().join("tree");
     shadow_tree(&kernel.source, &tree)?;

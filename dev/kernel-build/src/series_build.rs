@@ -27,9 +27,12 @@ pub enum Freshness {
 /// # Errors
 /// Any [`Error`]; an interrupted or failed build leaves nothing that looks finished.
 pub fn build_series(series: KernelSeries, freshness: Freshness) -> Result<Kernel, Error> {
-    let cache = Cache::from_env()?;
+    build_in(&Cache::from_env()?, series, freshness)
+}
+
+fn build_in(cache: &Cache, series: KernelSeries, freshness: Freshness) -> Result<Kernel, Error> {
     let finished = || match freshness {
-        Freshness::Cached => locate_in(&cache, series),
+        Freshness::Cached => locate_in(cache, series),
         Freshness::Refresh => Ok(None),
     };
     if let Some(kernel) = finished()? {
@@ -41,22 +44,22 @@ pub fn build_series(series: KernelSeries, freshness: Freshness) -> Result<Kernel
         return Ok(kernel);
     }
     let source = match freshness {
-        Freshness::Cached => unpacked(&cache, series)?,
+        Freshness::Cached => unpacked(cache, series)?,
         Freshness::Refresh => None,
     };
     let source = match source {
         Some(source) => source,
-        None => from_mirror(&cache, series)?,
+        None => from_mirror(cache, series)?,
     };
     let fragment = Fragment::liveupdate();
     let target = cache
         .kernels()
         .join(format!("{}-{}", source.version, fragment.hash()));
-    if let Some(entry) = Entry::read(&cache, &target) {
+    if let Some(entry) = Entry::read(cache, &target) {
         return Ok(entry.kernel);
     }
-    build(&cache, series, &source, &fragment, &target)?;
-    Entry::read(&cache, &target)
+    build(cache, series, &source, &fragment, &target)?;
+    Entry::read(cache, &target)
         .map(|entry| entry.kernel)
         .ok_or(Error::Incomplete {
             path: target,
@@ -152,6 +155,41 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::cache::folders_in;
+    use crate::fake_tree::FakeTree;
+
+    #[test]
+    fn an_unpacked_source_is_built_once_and_without_the_mirror() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned());
+        let tree = FakeTree::create(&cache.sources().join("7.3.9-1~bpo13+1"), "7.3.9");
+        let kernel = build_in(&cache, KernelSeries::V7_3, Freshness::Cached).unwrap();
+        assert_eq!(
+            (kernel.version.as_str(), kernel.release.as_str()),
+            ("7.3.9-1~bpo13+1", "7.3.9+fake")
+        );
+        assert!(
+            kernel
+                .headers
+                .join("usr/include/linux/liveupdate.h")
+                .exists()
+        );
+        assert!(kernel.headers.join("include/generated/autoconf.h").exists());
+        tree.break_build();
+        let again = build_in(&cache, KernelSeries::V7_3, Freshness::Cached).unwrap();
+        assert_eq!(again.bzimage, kernel.bzimage);
+    }
+
+    #[test]
+    fn a_failed_build_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned());
+        let tree = FakeTree::create(&cache.sources().join("7.3.9-1"), "7.3.9");
+        tree.break_build();
+        let error = build_in(&cache, KernelSeries::V7_3, Freshness::Cached).unwrap_err();
+        assert!(error.to_string().contains("fake compile error"), "{error}");
+        assert!(folders_in(&cache.kernels()).is_empty());
+    }
 
     #[test]
     fn pruning_keeps_headers_and_never_follows_links() {

@@ -18,7 +18,10 @@ use crate::series_build::collect;
 /// # Errors
 /// Any [`Error`]; until the build has succeeded the kernel is not listed.
 pub fn build_tree(source: &Path) -> Result<Kernel, Error> {
-    let cache = Cache::from_env()?;
+    build_in(&Cache::from_env()?, source)
+}
+
+fn build_in(cache: &Cache, source: &Path) -> Result<Kernel, Error> {
     let source = fs::canonicalize(source).map_err(io_error("find", source))?;
     let is_tree = ["Kconfig", "kernel/Makefile"]
         .iter()
@@ -36,7 +39,7 @@ pub fn build_tree(source: &Path) -> Result<Kernel, Error> {
     fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
     Record::remove(&folder)?;
     let make = KernelMake {
-        cache: &cache,
+        cache,
         label: key.clone(),
         source: source.clone(),
         output: folder.join("build"),
@@ -64,10 +67,68 @@ pub fn build_tree(source: &Path) -> Result<Kernel, Error> {
         finished.objects,
         minutes(finished.elapsed)
     ));
-    Entry::read(&cache, &folder)
+    Entry::read(cache, &folder)
         .map(|entry| entry.kernel)
         .ok_or(Error::Incomplete {
             path: folder,
             what: "finished kernel",
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_tree::FakeTree;
+
+    #[test]
+    fn a_tree_is_built_again_when_it_changes_and_is_never_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("cache"));
+        let tree = FakeTree::create(&folder.path().join("tree"), "7.4.0-rc1");
+        let files = tree.files();
+        let first = build_in(&cache, tree.path()).unwrap();
+        assert_eq!(first.release, "7.4.0-rc1+fake");
+        assert_eq!(first.source, fs::canonicalize(tree.path()).unwrap());
+        assert_eq!(fs::read_to_string(&first.bzimage).unwrap(), "image 1\n");
+        assert_eq!(tree.files(), files);
+        tree.set_image("image 2");
+        let second = build_in(&cache, tree.path()).unwrap();
+        assert_eq!(second.folder, first.folder);
+        assert_eq!(fs::read_to_string(&second.bzimage).unwrap(), "image 2\n");
+    }
+
+    #[test]
+    fn a_failed_rebuild_is_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("cache"));
+        let tree = FakeTree::create(&folder.path().join("tree"), "7.4.0");
+        let kernel = build_in(&cache, tree.path()).unwrap();
+        assert!(Entry::read(&cache, &kernel.folder).is_some());
+        tree.break_build();
+        let error = build_in(&cache, tree.path()).unwrap_err();
+        assert!(error.to_string().contains("fake compile error"), "{error}");
+        assert!(Entry::read(&cache, &kernel.folder).is_none());
+    }
+
+    #[test]
+    fn an_option_that_olddefconfig_drops_stops_the_build_before_it_compiles() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("cache"));
+        let tree = FakeTree::create(&folder.path().join("tree"), "7.4.0");
+        tree.drop_option("CONFIG_LIVEUPDATE_MEMFD");
+        tree.break_build();
+        let Err(Error::ConfigLost { lost, .. }) = build_in(&cache, tree.path()) else {
+            panic!("the lost option went unnoticed")
+        };
+        assert_eq!(lost.len(), 1);
+        assert_eq!(lost[0].option, "CONFIG_LIVEUPDATE_MEMFD");
+    }
+
+    #[test]
+    fn a_folder_that_is_no_kernel_tree_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("cache"));
+        let refused = build_in(&cache, folder.path());
+        assert!(matches!(refused, Err(Error::NoKernelTree { .. })));
+    }
 }
