@@ -13,7 +13,7 @@ use crate::kernel::entries;
 use crate::logged_command::{Finished, LoggedCommand, Progress};
 use crate::private_apt::output;
 
-/// Objects of a build with this fragment, when the cache knows no earlier one (7.3.4).
+/// Objects of a build with this fragment (7.2.13 has 1528), when the cache knows no earlier one.
 const USUAL_OBJECTS: u64 = 1500;
 
 /// Environment that changes what kbuild does; a build must not depend on who starts it.
