@@ -1,0 +1,47 @@
+//! Builds and caches the small `x86_64` kernels that the live-update tests run on.
+//!
+//! A kernel comes from Debian's `linux-source-*` packages ([`build_series`]) or from any kernel tree ([`build_tree`]).
+//! Its configuration is `make tinyconfig` plus the [`Fragment`] of this crate. Finished kernels live in the [`Cache`],
+//! outside the target folder, and stay usable without network; tests ask for one with [`locate`].
+//!
+//! ```text
+//! <cache>/sources/<package version>/            unpacked source tree, shared by every configuration
+//! <cache>/kernels/<package version>-<hash>/     kernel.json bzImage System.map config build/ selftests/
+//! <cache>/trees/<kernel version>-<hash>-<path>/ the same, of a tree given with `--source`
+//! <cache>/apt/                                  private package lists
+//! <cache>/logs/                                 one file per step
+//! ```
+//!
+//! `build/` of a finished kernel keeps what compiling against it needs: `include/`, `arch/x86/include/` (prepared
+//! headers) and `usr/include/` (the user interface, from `make headers`).
+
+mod cache;
+mod config_hash;
+mod debian_version;
+mod error;
+#[cfg(test)]
+mod fake_tree;
+mod fragment;
+mod kernel;
+mod kernel_make;
+mod logged_command;
+mod package_source;
+mod private_apt;
+mod progress;
+mod record;
+mod selftests;
+mod series;
+mod series_build;
+mod tree_build;
+
+pub use cache::{Cache, CacheLock};
+pub use config_hash::ConfigHash;
+pub use error::{Error, NotBuilt, StepFailed};
+pub use fragment::{Fragment, LostOption};
+pub use kernel::{Entry, Kernel, entries, locate, locate_key};
+pub use logged_command::{Finished, LoggedCommand, Progress};
+pub use record::{Origin, Record};
+pub use selftests::SELFTEST_PROGRAMS;
+pub use series::{KernelSeries, UnknownSeries};
+pub use series_build::{Freshness, build_series};
+pub use tree_build::build_tree;

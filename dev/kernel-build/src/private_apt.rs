@@ -1,0 +1,249 @@
+//! The package mirror that this machine already uses, read through a private apt state.
+//!
+//! The mirror's address comes from `apt-get indextargets`; further suites are added in a source list of our own, with
+//! package lists in our own folder. Nothing of the system's apt is changed and no rights are needed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cache::Cache;
+use crate::error::{Error, io_error};
+use crate::logged_command::{LoggedCommand, Progress};
+
+/// Suites that may carry a newer kernel source, the likely ones first; one that a mirror lacks is skipped.
+const SUITES: [&str; 4] = ["sid", "trixie-backports", "forky", "experimental"];
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A package version that the mirror offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// Debian version.
+    pub(crate) version: String,
+    /// Suite and component, `sid/main`.
+    pub(crate) suite: String,
+}
+
+/// An apt state of our own.
+#[derive(Debug)]
+pub(crate) struct PrivateApt<'a> {
+    cache: &'a Cache,
+    folder: PathBuf,
+    /// Suites whose lists could be read.
+    pub(crate) suites: Vec<String>,
+}
+
+impl<'a> PrivateApt<'a> {
+    /// Fetches the package lists of every suite that the machine's mirrors have.
+    pub(crate) fn update(cache: &'a Cache) -> Result<Self, Error> {
+        let mut apt = Self {
+            cache,
+            folder: cache.apt(),
+            suites: Vec::new(),
+        };
+        for folder in ["state/lists/partial", "cache/archives/partial"] {
+            let path = apt.folder.join(folder);
+            fs::create_dir_all(&path).map_err(io_error("create", &path))?;
+        }
+        let status = apt.folder.join("status");
+        fs::write(&status, "").map_err(io_error("write", &status))?;
+        let mirrors = mirrors(&index_targets()?);
+        if mirrors.is_empty() {
+            return Err(Error::NoMirror);
+        }
+        let mut good = Vec::new();
+        let mut tried = Vec::new();
+        for (number, mirror) in mirrors.iter().enumerate() {
+            for suite in SUITES {
+                let line = source_line(mirror, suite);
+                match apt.update_one(number, suite, &line) {
+                    Ok(()) => {
+                        good.push(line);
+                        apt.suites.push(suite.to_owned());
+                    }
+                    Err(Error::Step(failed)) => {
+                        let why = failed.tail.iter().rev().find(|line| line.starts_with("E:"));
+                        let why = why.unwrap_or(&failed.status);
+                        tried.push(format!("{suite}: {why}"));
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        if good.is_empty() {
+            return Err(Error::MirrorUnreachable { tried });
+        }
+        apt.write_sources(&good.concat())?;
+        Ok(apt)
+    }
+
+    /// Lists the versions of a package in all suites.
+    pub(crate) fn offers(&self, package: &str) -> Result<Vec<Offer>, Error> {
+        let mut command = self.command("apt-cache");
+        command.args(["madison", package]);
+        Ok(parse_madison(&output(command, "apt-cache")?))
+    }
+
+    /// Downloads a package version into a folder; apt checks it against the signed lists.
+    pub(crate) fn download(
+        &self,
+        package: &str,
+        version: &str,
+        folder: &Path,
+    ) -> Result<PathBuf, Error> {
+        let mut command = self.command("apt-get");
+        command
+            .args(["-q", "download", &format!("{package}={version}")])
+            .current_dir(folder);
+        let log = self.cache.log(&format!("{package}-download"));
+        LoggedCommand::new(&format!("{package} {version}: download"), command, log)
+            .with_progress(Progress::FolderBytes(folder.to_owned()))
+            .run()?;
+        let files = fs::read_dir(folder).map_err(io_error("list", folder))?;
+        files
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .ok_or_else(|| Error::Incomplete {
+                path: folder.to_owned(),
+                what: "downloaded package",
+            })
+    }
+
+    fn update_one(&self, number: usize, suite: &str, line: &str) -> Result<(), Error> {
+        self.write_sources(line)?;
+        let mut command = self.command("apt-get");
+        // A missing suite fails; without Error-Mode an unreachable mirror would only warn.
+        command.args([
+            "-q",
+            "-o",
+            "APT::Update::Error-Mode=any",
+            "-o",
+            "APT::Get::List-Cleanup=0",
+            "-o",
+            "Acquire::Retries=1",
+            "update",
+        ]);
+        let log = self.cache.log(&format!("mirror-{number}-{suite}"));
+        LoggedCommand::new(&format!("package list of {suite}"), command, log).run()?;
+        Ok(())
+    }
+
+    fn write_sources(&self, text: &str) -> Result<(), Error> {
+        let path = self.folder.join("sources.list");
+        fs::write(&path, text).map_err(io_error("write", &path))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let set = |name: &str, value: &str| format!("{name}={}", self.folder.join(value).display());
+        command.env("LC_ALL", "C");
+        for option in [
+            set("Dir::Etc::sourcelist", "sources.list"),
+            "Dir::Etc::sourceparts=/dev/null".to_owned(),
+            set("Dir::State", "state"),
+            set("Dir::State::status", "status"),
+            set("Dir::Cache", "cache"),
+            // The private folder need not be readable by apt's own user.
+            "APT::Sandbox::User=root".to_owned(),
+            "Acquire::Languages=none".to_owned(),
+            "Acquire::Check-Valid-Until=false".to_owned(),
+        ] {
+            command.args(["-o", &option]);
+        }
+        command
+    }
+}
+
+fn source_line(mirror: &str, suite: &str) -> String {
+    format!("deb [target=Packages signed-by={KEYRING}] {mirror} {suite} main\n")
+}
+
+fn index_targets() -> Result<String, Error> {
+    let mut command = Command::new("apt-get");
+    command.env("LC_ALL", "C").args([
+        "indextargets",
+        "--format",
+        "$(REPO_URI) $(SUITE)",
+        "Created-By: Packages",
+    ]);
+    output(command, "apt-get")
+}
+
+/// Picks the mirrors to ask: each once, in apt's order, without security archives, which have other suites.
+fn mirrors(index_targets: &str) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    index_targets
+        .lines()
+        .filter(|line| !line.contains("security"))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|uri| seen.insert(uri.to_owned()))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn parse_madison(text: &str) -> Vec<Offer> {
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split('|').map(str::trim);
+            let version = fields.nth(1)?;
+            let suite = fields.next()?.split_whitespace().nth(1)?;
+            Some(Offer {
+                version: version.to_owned(),
+                suite: suite.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// Runs a short program and returns what it printed.
+pub(crate) fn output(mut command: Command, program: &'static str) -> Result<String, Error> {
+    let output = command.output().map_err(|source| Error::Spawn {
+        program: program.to_owned(),
+        source,
+    })?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        let found = String::from_utf8_lossy(&output.stderr);
+        Err(Error::Output {
+            program,
+            found: found.trim().chars().take(400).collect(),
+            expected: "success",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mirror_is_asked_once_and_security_archives_are_not() {
+        let targets = "http://mirror.example/debian-security/ stable-security\n\
+                       http://mirror.example/debian/ stable-updates\n\
+                       http://mirror.example/debian/ stable\n\
+                       http://other.example/debian/ stable\n";
+        assert_eq!(
+            mirrors(targets),
+            [
+                "http://mirror.example/debian/",
+                "http://other.example/debian/"
+            ]
+        );
+        assert!(mirrors("").is_empty());
+    }
+
+    #[test]
+    fn offers_carry_version_and_suite() {
+        let text = "linux-source-7.3 | 7.3.4-1~bpo13+1 | http://m.example/debian trixie-backports/main amd64 Packages\n\
+                    linux-source-7.3 | 7.3~rc7-1~exp1 | http://m.example/debian experimental/main amd64 Packages\n\
+                    N: noise\n";
+        let offers = parse_madison(text);
+        assert_eq!(offers.len(), 2);
+        assert_eq!(offers[0].version, "7.3.4-1~bpo13+1");
+        assert_eq!(offers[1].suite, "experimental/main");
+    }
+}

@@ -1,0 +1,96 @@
+//! The commands, as typed.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+
+use crate::kernel_command::{self, KernelCommand};
+use crate::test_run::{self, Extent};
+use crate::workspace::Workspace;
+use crate::{files, guest, layers, output};
+
+/// Builds kernels, checks the workspace and runs every test.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run every check and test; the last line counts them.
+    ///
+    /// Missing tools are installed with apt as root, else the command that installs them is printed. Logs are in
+    /// xtask-logs/ of the target folder. With CI=true nothing may be skipped.
+    Test {
+        /// Leave out kernels and guest machines.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Build, list and find the kernels of the test matrix.
+    #[command(subcommand)]
+    Kernel(KernelCommand),
+    /// Build the static programs that run inside guest machines and print their folder.
+    Guest,
+    /// Check that dependencies between the layer folders point down only.
+    Layers,
+    /// Check length and head of source files, unsafe outside sys/, and words that must not be here.
+    Files,
+}
+
+/// Runs what was asked for.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.task {
+        Task::Test { quick } => {
+            let extent = if quick { Extent::Quick } else { Extent::Full };
+            return test_run::run(extent);
+        }
+        Task::Kernel(command) => kernel_command::run(command)?,
+        Task::Guest => {
+            let folder = guest::guest_binaries(&Workspace::load()?)?;
+            output::line(&folder.display().to_string());
+        }
+        Task::Layers => check_layers()?,
+        Task::Files => check_files()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_layers() -> Result<()> {
+    let workspace = Workspace::load()?;
+    let violations = layers::violations(&workspace);
+    if !violations.is_empty() {
+        bail!(
+            "{} in the layers:\n{}",
+            violations.len(),
+            violations.join("\n")
+        );
+    }
+    output::line(&format!(
+        "{} packages, every dependency points down",
+        workspace.packages.len()
+    ));
+    Ok(())
+}
+
+fn check_files() -> Result<()> {
+    let findings = files::check(&Workspace::load()?.root)?;
+    for warning in &findings.warnings {
+        output::line(&format!("warning: {warning}"));
+    }
+    if !findings.errors.is_empty() {
+        bail!(
+            "{} in the files:\n{}",
+            findings.errors.len(),
+            findings.errors.join("\n")
+        );
+    }
+    output::line(&format!("{} files are as they should be", findings.files));
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! The one tool of this repository: `cargo xtask` builds kernels, checks the workspace and runs every test.
+
+mod cli;
+mod files;
+mod guest;
+mod kernel_command;
+mod layers;
+mod output;
+mod prerequisites;
+mod rust_code;
+mod test_run;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
