@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ pub struct Control {
 struct Shared {
     /// Wakes the event loop.
     wake: OwnedFd,
+    /// Set with every wish, so that the event loop can look for one between two connections.
+    asked: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -71,6 +74,7 @@ impl Control {
         Ok(Self {
             shared: Arc::new(Shared {
                 wake,
+                asked: AtomicBool::new(false),
                 state: Mutex::new(State {
                     wanted: Wanted::Run,
                     phase: Phase::Running,
@@ -93,7 +97,7 @@ impl Control {
         if state.wanted == Wanted::Run {
             state.wanted = Wanted::Pause;
         }
-        self.wake();
+        self.ask();
         loop {
             match state.phase {
                 Phase::Paused => return Ok(()),
@@ -127,8 +131,9 @@ impl Control {
 
     /// Makes the server return after its commands at hand, paused or not.
     pub fn stop(&self) {
-        self.lock().wanted = Wanted::Stop;
-        self.wake();
+        let mut state = self.lock();
+        state.wanted = Wanted::Stop;
+        self.ask();
         self.shared.changed.notify_all();
     }
 
@@ -137,16 +142,26 @@ impl Control {
         self.shared.wake.as_fd()
     }
 
-    /// Called by the event loop between batches; blocks while paused.
-    pub(super) fn turn(&self) -> Turn {
+    /// Called by the event loop when it was woken through [`wake_fd`](Self::wake_fd).
+    pub(super) fn drain(&self) {
         let mut count = [0; 8];
-        // Empty when nothing woke us; the wish itself is in the state.
+        // The wish itself is in the state; the count only wakes.
         let _empty = rustix::io::read(&self.shared.wake, &mut count);
+    }
+
+    /// Whether there is a wish to look at with [`turn`](Self::turn).
+    pub(super) fn is_asked(&self) -> bool {
+        self.shared.asked.load(Ordering::Acquire)
+    }
+
+    /// Called by the event loop between two connections; blocks while paused.
+    pub(super) fn turn(&self) -> Turn {
         let mut state = self.lock();
         loop {
             match state.wanted {
                 Wanted::Run => {
                     state.phase = Phase::Running;
+                    self.shared.asked.store(false, Ordering::Release);
                     return Turn::Run;
                 }
                 Wanted::Stop => return Turn::Stop,
@@ -169,7 +184,9 @@ impl Control {
         self.shared.changed.notify_all();
     }
 
-    fn wake(&self) {
+    /// Makes the event loop look; called with the lock held.
+    fn ask(&self) {
+        self.shared.asked.store(true, Ordering::Release);
         // Fails only when the counter is full, which wakes as well.
         let _full = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
     }

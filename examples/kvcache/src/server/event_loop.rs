@@ -100,8 +100,8 @@ impl<A: Arena> Server<A> {
         }
         let mut events: Vec<Event> = Vec::with_capacity(EVENTS_AT_ONCE);
         loop {
-            // Between batches no command is half done.
-            if control.turn() == Turn::Stop {
+            // Between two connections no command is half done.
+            if control.is_asked() && control.turn() == Turn::Stop {
                 return Ok(());
             }
             events.clear();
@@ -110,9 +110,13 @@ impl<A: Arena> Server<A> {
                 Err(error) => return Err(failed("epoll_wait")(error)),
             }
             for event in &events {
+                if control.is_asked() {
+                    // What is left of this batch is reported again.
+                    break;
+                }
                 let (token, flags) = (event.data.u64(), event.flags);
                 match token {
-                    CONTROL => {}
+                    CONTROL => control.drain(),
                     LISTENER => self.accept_all(&epoll)?,
                     _ => self.serve_connection(&epoll, token, flags)?,
                 }
