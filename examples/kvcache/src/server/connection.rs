@@ -88,10 +88,13 @@ impl Connection {
         }
         while progress.life == Life::Open {
             let ran = self.run_commands(table, statistics);
+            let before = progress.bytes_written;
             progress.commands += ran;
             progress.life = self.write(&mut progress.bytes_written);
-            // Commands held back by a full output go on once it is written.
-            if ran == 0 || self.waiting() > 0 {
+            // Commands held back by a full output go on once it is written: no event will come
+            // for what has been read already.
+            let moved = ran > 0 || progress.bytes_written > before;
+            if !moved || self.waiting() > 0 {
                 break;
             }
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::layout::{
-    BUCKETS_AT, CHECKSUM_AT, FREE_AT, HASH, KEY, LENGTHS, LINK, MAGIC_AT, STATE_AT, TABLE_AT,
-    TOP_AT, VERSION_AT,
+    BUCKETS_AT, CHECKSUM_AT, FREE_AT, HASH, KEY, Kind, LENGTHS, LINK, MAGIC_AT, STATE_AT, TABLE_AT,
+    TOP_AT, VERSION_AT, tag,
 };
 use super::memory::Memory;
 use super::*;
@@ -321,6 +321,9 @@ fn damage_to_an_entry_is_found_where_it_is_used() {
         table.get(b"key").map(|value| value.is_some())
     };
     assert!(matches!(damaged(0, 5), Err(TableError::Block { .. })));
+    // A block larger than what is left of the heap.
+    let large = tag(Kind::Entry, 20);
+    assert!(matches!(damaged(0, large), Err(TableError::Block { .. })));
     assert!(matches!(
         damaged(LENGTHS, u64::MAX),
         Err(TableError::Block { .. })

@@ -37,8 +37,7 @@ fn value(change: u64) -> Vec<u8> {
 }
 
 /// Writes until the server is gone; replies are counted by a thread of their own.
-fn write_until_killed(address: &str, first_change: u64) -> Log {
-    let mut client = Client::connect(address);
+fn write_until_killed(mut client: Client, first_change: u64) -> Log {
     let replies = client.stream.try_clone().unwrap();
     let counter = std::thread::spawn(move || count_replies(replies));
     let mut changes = Vec::new();
@@ -117,8 +116,8 @@ fn killed_server_leaves_every_acknowledged_change() {
     let mut acknowledged = 0;
     for round in 0..25u64 {
         let mut program = Program::start(&memfd);
-        let address = program.address.clone();
-        let writer = std::thread::spawn(move || write_until_killed(&address, round << 32));
+        let client = Client::connect(&program.address);
+        let writer = std::thread::spawn(move || write_until_killed(client, round << 32));
         std::thread::sleep(Duration::from_micros(3000 + round * 1733));
         program.kill();
         let log = writer.join().unwrap();
