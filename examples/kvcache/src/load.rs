@@ -172,37 +172,54 @@ pub fn verify(stream: &mut dyn Stream, data: Data) -> Result<Verification, LoadE
         replies.get_mut().write_all(&request)?;
         for index in batch {
             read_line(&mut replies, &mut line)?;
-            data.value(index, &mut expected);
             let problem = match bulk_length(&line) {
-                Some(-1) => {
-                    outcome.missing += 1;
-                    Some("is missing".to_owned())
-                }
+                Some(-1) => Some(Problem::Missing),
                 Some(length) if usize::try_from(length).is_ok_and(|len| len <= 1 << 25) => {
                     found.resize(usize::try_from(length).unwrap_or(0) + 2, 0);
                     replies.read_exact(&mut found)?;
                     found.truncate(found.len() - 2);
-                    let difference = difference(&expected, &found);
-                    outcome.wrong += u64::from(difference.is_some());
-                    difference
+                    data.value(index, &mut expected);
+                    difference(&expected, &found).map(Problem::Wrong)
                 }
                 _ => {
                     let reply = String::from_utf8_lossy(&line).into_owned();
                     return Err(LoadError::Reply { index, reply });
                 }
             };
-            match problem {
-                None => outcome.right += 1,
-                Some(problem) if outcome.named.len() < NAMED => {
-                    data.key(index, &mut key);
-                    let key = String::from_utf8_lossy(&key);
-                    outcome.named.push(format!("{key} {problem}"));
-                }
-                Some(_) => {}
-            }
+            data.key(index, &mut key);
+            outcome.count(&key, problem);
         }
     }
     Ok(outcome)
+}
+
+/// What is wrong with a key.
+enum Problem {
+    Missing,
+    Wrong(String),
+}
+
+impl Verification {
+    fn count(&mut self, key: &[u8], problem: Option<Problem>) {
+        let what = match problem {
+            None => {
+                self.right += 1;
+                return;
+            }
+            Some(Problem::Missing) => {
+                self.missing += 1;
+                "is missing".to_owned()
+            }
+            Some(Problem::Wrong(how)) => {
+                self.wrong += 1;
+                how
+            }
+        };
+        if self.named.len() < NAMED {
+            let key = String::from_utf8_lossy(key);
+            self.named.push(format!("{key} {what}"));
+        }
+    }
 }
 
 /// Number after the `$` of a reply.

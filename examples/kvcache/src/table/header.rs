@@ -60,14 +60,7 @@ impl<A: Arena> Table<A> {
         table.check_top()?;
         match table.arena.load(STATE_AT)? {
             CLEAN => table.check_free_heads()?,
-            CHANGING => table.repair()?,
-            FLUSHING => table.flush()?,
-            value => {
-                return Err(TableError::Header {
-                    field: "state",
-                    value,
-                });
-            }
+            _ => table.settle()?,
         }
         let generation = table.arena.load(GENERATION_AT)?;
         table
@@ -88,6 +81,19 @@ impl<A: Arena> Table<A> {
             return Self::create(arena, seed);
         }
         Self::open(arena)
+    }
+
+    /// Completes a change that was interrupted, by a kill or by an error.
+    pub(super) fn settle(&mut self) -> Result<(), TableError> {
+        match self.arena.load(STATE_AT)? {
+            CLEAN => Ok(()),
+            CHANGING => self.repair(),
+            FLUSHING => self.flush(),
+            value => Err(TableError::Header {
+                field: "state",
+                value,
+            }),
+        }
     }
 
     /// Top of the heap, checked.

@@ -98,7 +98,7 @@ impl<A: Arena> Table<A> {
     ///
     /// # Errors
     ///
-    /// When what the change meets is corrupt. The table should then be opened anew.
+    /// When what the change meets is corrupt; the next change repairs counters and free lists.
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<Storing, TableError> {
         if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
             return Ok(Storing::TooLong);
@@ -107,6 +107,7 @@ impl<A: Arena> Table<A> {
         let Some(class) = class_of(KEY + padded(key_len) + value_len) else {
             return Ok(Storing::TooLong);
         };
+        self.settle()?;
         let hash = self.hash(key);
         let found = self.find(key, hash)?;
         self.arena.store(STATE_AT, CHANGING)?;
@@ -142,6 +143,7 @@ impl<A: Arena> Table<A> {
     ///
     /// As for [`set`](Self::set).
     pub fn delete(&mut self, key: &[u8]) -> Result<Deletion, TableError> {
+        self.settle()?;
         let Some(found) = self.find(key, self.hash(key))? else {
             return Ok(Deletion::Absent);
         };

@@ -225,6 +225,19 @@ fn kill_at_every_store_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn change_after_a_failed_one_repairs_first() {
+    for stores in 0..40 {
+        let (memory, mut table) = table(16 << 10);
+        table.set(b"a", b"1").unwrap();
+        memory.budget.set(stores);
+        let _failed = table.set(b"a", &[2; 100]);
+        memory.budget.set(u64::MAX);
+        assert_eq!(table.set(b"b", b"3"), Ok(Storing::Stored));
+        table.verify().unwrap();
+    }
+}
+
+#[test]
 fn full_table_refuses_and_keeps_what_it_has() {
     let (_memory, mut table) = table(32 << 10);
     let mut model = Model::new();

@@ -177,11 +177,11 @@ fn largest_value_goes_in_and_out() {
 
 #[test]
 fn requests_held_back_by_a_full_output_are_answered_once_it_is_read() {
-    let server = Running::start(8 << 20);
+    let server = Running::start(64 << 20);
     let mut client = server.client();
-    let value = vec![b'v'; 3 << 20];
+    let value = vec![b'v'; 16 << 20];
     client.expect(&request(&[b"SET", b"k", &value]), b"+OK\r\n");
-    // All of this arrives at once; each reply alone fills the output.
+    // All of this arrives at once; each reply is more than socket buffers take unread.
     client.send(b"GET k\r\nPING 1\r\nGET k\r\nPING 2\r\n");
     std::thread::sleep(std::time::Duration::from_millis(50));
     for number in [b"1", b"2"] {
