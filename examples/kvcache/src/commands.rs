@@ -138,13 +138,15 @@ fn dispatch<A: Arena>(
                 &format!("ERR wrong number of arguments for '{name}' command"),
             );
         }
-        _ => {
-            let shown = word.get(..word.len().min(64)).unwrap_or_default();
-            let name = String::from_utf8_lossy(shown);
-            resp::error(out, &format!("ERR unknown command '{name}'"));
-        }
+        _ => unknown(word, out),
     }
     Ok(After::Continue)
+}
+
+fn unknown(name: &[u8], out: &mut Vec<u8>) {
+    let shown = name.get(..name.len().min(64)).unwrap_or_default();
+    let name = String::from_utf8_lossy(shown);
+    resp::error(out, &format!("ERR unknown command '{name}'"));
 }
 
 fn get<A: Arena>(table: &Table<A>, key: &[u8], out: &mut Vec<u8>) -> Result<(), TableError> {
