@@ -70,10 +70,7 @@ mod tests {
 
     #[test]
     fn stored_hashes_do_not_change_between_builds() {
-        assert_eq!(
-            siphash13([1, 2], b"key:0000000001"),
-            siphash13([1, 2], b"key:0000000001")
-        );
+        assert_eq!(siphash13([1, 2], b"key:0000000001"), 0x2fb6_2744_cf2f_4079);
         assert_ne!(siphash13([1, 2], b"a"), siphash13([1, 3], b"a"));
         assert_ne!(siphash13([1, 2], b"a"), siphash13([1, 2], b"a\0"));
     }
