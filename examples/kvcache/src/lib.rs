@@ -7,6 +7,7 @@
 //! | [`resp`] | the Redis protocol, version 2 |
 //! | [`commands`] | what each command does |
 //! | [`server`] | the event loop, and the handle that pauses it |
+//! | [`kept`] | the arena in luod's keeping |
 //! | [`load`] | fills a server and verifies every byte of it |
 //!
 //! Whoever holds the memfd holds the cache: the next process, or the next kernel, maps it and
@@ -15,6 +16,7 @@
 pub mod arena;
 pub mod commands;
 mod hash;
+pub mod kept;
 pub mod load;
 pub mod resp;
 pub mod server;

@@ -1,42 +1,34 @@
 //! `kvcache`: the cache as a program.
 #![expect(
     clippy::print_stdout,
-    reason = "the ready line is the output of this program"
+    clippy::print_stderr,
+    reason = "the ready line is the output of this program, refusals its log"
 )]
 
 use std::fs::OpenOptions;
-use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use kvcache::ByteSize;
 use kvcache::arena::{self, ArenaSource};
+use kvcache::kept::Kept;
 use kvcache::server::{Control, Listener, Server};
 
-/// An in-memory cache for Redis clients, in a memfd that outlives the process.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// TCP address to listen on.
-    #[arg(long, default_value = "127.0.0.1:6379", conflicts_with = "unix")]
-    listen: String,
-    /// Unix socket to listen on instead.
-    #[arg(long)]
-    unix: Option<PathBuf>,
-    /// Size of a new arena, with K, M or G; it can never change.
-    #[arg(long, default_value = "64M", conflicts_with = "arena")]
-    memory: ByteSize,
-    /// Memfd to go on with, such as /proc/PID/fd/N of whoever kept it.
-    #[arg(long)]
-    arena: Option<PathBuf>,
-}
+mod cli;
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let source = match &arguments.arena {
-        None => ArenaSource::Fresh {
+    let arguments = cli::Arguments::parse();
+    let mut kept = None;
+    let source = match (&arguments.arena, &arguments.service) {
+        (None, Some(service)) => {
+            let (store, memfd) = Kept::open(service, arguments.memory.0)
+                .with_context(|| format!("cannot get the arena of {service}"))?;
+            kept = Some(store);
+            ArenaSource::Inherited(memfd)
+        }
+        (None, None) => ArenaSource::Fresh {
             len: arguments.memory.0,
         },
-        Some(path) => {
+        (Some(path), _) => {
             let file = OpenOptions::new().read(true).write(true).open(path);
             ArenaSource::Inherited(file.with_context(|| path.display().to_string())?.into())
         }
@@ -52,7 +44,12 @@ fn main() -> Result<()> {
         (Some(path), _) => path.display().to_string(),
         (None, address) => address.map_or(arguments.listen, |address| address.to_string()),
     };
-    println!("ready on {place} with {keys} keys");
-    Server::new(listener, table).run(&Control::new()?)?;
+    let origin = kept.as_ref().map_or("not kept", Kept::origin);
+    let control = Control::new()?;
+    println!("ready on {place} with {keys} keys, arena {origin}");
+    if let Some(kept) = kept {
+        kept.serve(control.clone(), |error| eprintln!("luod: {error}"));
+    }
+    Server::new(listener, table).run(&control)?;
     Ok(())
 }
