@@ -31,6 +31,10 @@ pub(crate) fn log(filter: Option<&str>) {
 /// `luod hold`.
 pub(crate) fn hold(socket: &Path) -> anyhow::Result<()> {
     raise_descriptor_limit();
+    // Started as /proc/self/exe: without this, ps and pkill would know it as `exe`.
+    if let Err(errno) = rustix::thread::set_name(c"luod-holder") {
+        tracing::debug!(%errno, "the process keeps its name");
+    }
     // Out of the session and process group of luod: what ends one must not end the other.
     if let Err(errno) = rustix::process::setsid() {
         tracing::debug!(%errno, "already a session of its own");

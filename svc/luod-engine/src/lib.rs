@@ -13,6 +13,8 @@ mod cancel;
 mod engine;
 mod execute;
 mod facts;
+#[cfg(test)]
+mod fake;
 mod finish;
 pub mod holder;
 mod host;
@@ -27,6 +29,8 @@ mod recover;
 mod refusals;
 mod sealed;
 mod state;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use engine::{Engine, StartError};

@@ -1,0 +1,187 @@
+//! A kernel for tests: sessions are memfds known by their inode, a jump is a snapshot.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use luod_api::manager::DeviceStatus;
+use luod_api::{Code, Refusal};
+use rustix::fs::{MemfdFlags, fstat, memfd_create};
+use update::Moment;
+
+use crate::facts::KernelFacts;
+use crate::host::{Host, LoadRequest};
+
+/// Files of a session by token.
+type Files = BTreeMap<u64, OwnedFd>;
+
+/// The kernel's side of everything.
+#[derive(Default)]
+pub(crate) struct Kernel {
+    /// Sessions by inode: name and files.
+    sessions: BTreeMap<u64, (String, Files)>,
+    /// What came over: taken by the first retrieve.
+    incoming: BTreeMap<String, Files>,
+    /// What a jump would hand over, as of the last reboot.
+    pub(crate) handed_over: BTreeMap<String, Files>,
+    pub(crate) finished: Vec<String>,
+    pub(crate) is_loaded: bool,
+    clock: u64,
+    /// Preserving this token fails.
+    pub(crate) unpreservable: Option<u64>,
+}
+
+/// A handle on one boot of it.
+#[derive(Clone, Default)]
+pub(crate) struct FakeHost(Arc<Mutex<Kernel>>);
+
+impl FakeHost {
+    pub(crate) fn kernel(&self) -> MutexGuard<'_, Kernel> {
+        self.0.lock().unwrap()
+    }
+
+    /// The next kernel, with what the last reboot handed over.
+    pub(crate) fn next_boot(&self) -> Self {
+        let incoming = std::mem::take(&mut self.kernel().handed_over);
+        let next = Self::default();
+        next.kernel().incoming = incoming;
+        next
+    }
+
+    /// Loses a session on the way, as a kernel with a defect would.
+    pub(crate) fn lose(&self, session: &str) {
+        self.kernel().handed_over.remove(session).unwrap();
+    }
+
+    /// Changes what is preserved under a token.
+    pub(crate) fn replace(&self, session: &str, token: u64, file: OwnedFd) {
+        self.kernel()
+            .handed_over
+            .get_mut(session)
+            .unwrap()
+            .insert(token, file)
+            .unwrap();
+    }
+}
+
+fn inode(fd: BorrowedFd<'_>) -> u64 {
+    fstat(fd).unwrap().st_ino
+}
+
+fn new_session(kernel: &mut Kernel, name: &str, files: Files) -> OwnedFd {
+    let fd = memfd_create(name, MemfdFlags::CLOEXEC).unwrap();
+    // The fake does not see descriptors closed: an earlier session of the name has been.
+    kernel.sessions.retain(|_, (other, _)| other != name);
+    kernel
+        .sessions
+        .insert(inode(fd.as_fd()), (name.to_owned(), files));
+    fd
+}
+
+impl Host for FakeHost {
+    fn device_status(&self) -> DeviceStatus {
+        DeviceStatus {
+            is_usable: true,
+            reason: String::new(),
+        }
+    }
+
+    fn create_session(&self, name: &str) -> Result<OwnedFd, Refusal> {
+        Ok(new_session(&mut self.kernel(), name, Files::new()))
+    }
+
+    fn retrieve_session(&self, name: &str) -> Result<Option<OwnedFd>, Refusal> {
+        let mut kernel = self.kernel();
+        let files = kernel.incoming.remove(name);
+        Ok(files.map(|files| new_session(&mut kernel, name, files)))
+    }
+
+    fn preserve(
+        &self,
+        session: BorrowedFd<'_>,
+        file: BorrowedFd<'_>,
+        token: u64,
+    ) -> Result<(), Refusal> {
+        let mut kernel = self.kernel();
+        if kernel.unpreservable == Some(token) {
+            return Err(Refusal::new(Code::NotPreservable, "no handler"));
+        }
+        let file = file.try_clone_to_owned().unwrap();
+        kernel
+            .sessions
+            .get_mut(&inode(session))
+            .unwrap()
+            .1
+            .insert(token, file);
+        Ok(())
+    }
+
+    fn retrieve(&self, session: BorrowedFd<'_>, token: u64) -> Result<OwnedFd, Refusal> {
+        let kernel = self.kernel();
+        let file = kernel.sessions[&inode(session)].1.get(&token);
+        let file = file.ok_or_else(|| Refusal::new(Code::Kernel, "no such token"))?;
+        Ok(file.try_clone().unwrap())
+    }
+
+    fn finish(&self, session: BorrowedFd<'_>) -> Result<(), Refusal> {
+        let mut kernel = self.kernel();
+        let name = kernel.sessions[&inode(session)].0.clone();
+        kernel.finished.push(name);
+        Ok(())
+    }
+
+    fn load(&self, _request: &LoadRequest) -> Result<(), Refusal> {
+        self.kernel().is_loaded = true;
+        Ok(())
+    }
+
+    fn unload(&self) -> Result<(), Refusal> {
+        self.kernel().is_loaded = false;
+        Ok(())
+    }
+
+    fn is_image_loaded(&self) -> Option<bool> {
+        Some(self.kernel().is_loaded)
+    }
+
+    /// Takes the snapshot, then says no: the test needs its process back.
+    fn reboot(&self) -> Refusal {
+        let mut kernel = self.kernel();
+        let sessions: Vec<_> = kernel.sessions.values().map(copy).collect();
+        kernel.handed_over.extend(sessions);
+        Refusal::new(Code::Kernel, "the test's kernel never jumps")
+    }
+
+    fn facts(&self) -> KernelFacts {
+        let release = "7.3.4-fake".to_owned();
+        KernelFacts {
+            release,
+            liveupdate_number: Some(1),
+            kexec_count: Some(1),
+        }
+    }
+
+    fn now(&self) -> Moment {
+        let mut kernel = self.kernel();
+        kernel.clock += 1;
+        Moment {
+            ticks: Some(kernel.clock),
+            realtime_ns: kernel.clock,
+        }
+    }
+
+    fn ticks_hz(&self) -> Option<u64> {
+        Some(1000)
+    }
+
+    fn kernel_start(&self) -> Option<Moment> {
+        Some(self.now())
+    }
+}
+
+fn copy((name, files): &(String, Files)) -> (String, Files) {
+    let files = files
+        .iter()
+        .map(|(token, file)| (*token, file.try_clone().unwrap()));
+    (name.clone(), files.collect())
+}
