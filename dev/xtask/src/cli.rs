@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::kernel_command::{self, KernelCommand};
 use crate::test_run::{self, Extent};
 use crate::workspace::Workspace;
-use crate::{files, guest, layers, output};
+use crate::{files, guest, layers, links, output};
 
 /// Builds kernels, checks the workspace and runs every test.
 #[derive(Debug, Parser)]
@@ -42,6 +42,8 @@ enum Task {
     Layers,
     /// Check length and head of source files, unsafe outside sys/, and words that must not be here.
     Files,
+    /// Check that links between Markdown files lead somewhere and that the book in docs/ lists all its pages.
+    Links,
 }
 
 /// Runs what was asked for.
@@ -58,6 +60,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         }
         Task::Layers => check_layers()?,
         Task::Files => check_files()?,
+        Task::Links => check_links()?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -92,5 +95,21 @@ fn check_files() -> Result<()> {
         );
     }
     output::line(&format!("{} files are as they should be", findings.files));
+    Ok(())
+}
+
+fn check_links() -> Result<()> {
+    let findings = links::check(&Workspace::load()?.root)?;
+    if !findings.errors.is_empty() {
+        bail!(
+            "{} in the links:\n{}",
+            findings.errors.len(),
+            findings.errors.join("\n")
+        );
+    }
+    output::line(&format!(
+        "{} links in {} files lead somewhere",
+        findings.links, findings.files
+    ));
     Ok(())
 }

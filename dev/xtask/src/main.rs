@@ -5,6 +5,7 @@ mod files;
 mod guest;
 mod kernel_command;
 mod layers;
+mod links;
 mod output;
 mod prerequisites;
 mod rust_code;

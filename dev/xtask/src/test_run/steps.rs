@@ -6,7 +6,7 @@ use kernel_build::{Freshness, KernelSeries, build_series, locate};
 use super::context::{Context, Report, Strictness, UnitRunner};
 use super::runner::Extent;
 use crate::prerequisites::{self, Purpose};
-use crate::{files, guest, layers};
+use crate::{files, guest, layers, links};
 
 /// The body of a step.
 pub(super) type StepFn = fn(&Context) -> Result<Report>;
@@ -30,6 +30,7 @@ pub(super) fn all(extent: Extent, context: &Context) -> Vec<Step> {
         step("format", &[], format),
         step("layers", &[], layers),
         step("files", &[], files),
+        step("links", &[], links),
         step("clippy", &[], clippy),
         step("docs", &[], docs),
         step("no_std", &[], no_std),
@@ -69,6 +70,10 @@ fn files(context: &Context) -> Result<Report> {
         .map(|warning| format!("warning: {warning}"));
     report.notes.extend(warnings);
     Ok(report)
+}
+
+fn links(context: &Context) -> Result<Report> {
+    none_of(&links::check(&context.workspace.root)?.errors)
 }
 
 fn none_of(violations: &[String]) -> Result<Report> {
