@@ -107,6 +107,11 @@ impl Keeper {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The folder of the holder's socket.
+    pub fn runtime_dir(&self) -> &Path {
+        self.socket.parent().unwrap_or(Path::new("/"))
+    }
+
     /// Process id of the holder.
     pub fn holder_pid(&self) -> u32 {
         self.inner().holder_pid
