@@ -60,6 +60,26 @@ impl Engine {
                 step.barrier.ended(&service);
             }
             self.changed.notify_all();
+            self.unregister_if_empty(&mut state, &service);
+        }
+    }
+}
+
+impl Engine {
+    /// A service that keeps nothing is only a name; it is free again when its program ends.
+    fn unregister_if_empty(&self, state: &mut State, service: &str) {
+        let is_empty = |record: &ServiceRecord| record.items.is_empty() && record.session.is_none();
+        if state.check_may_change().is_err()
+            || !state.journal.service(service).is_some_and(is_empty)
+        {
+            return;
+        }
+        state
+            .journal
+            .services
+            .retain(|record| record.name != service);
+        if let Err(refusal) = self.save(state) {
+            tracing::error!(%refusal, "the journal was not saved");
         }
     }
 }

@@ -11,6 +11,7 @@ use update::ServiceName;
 use crate::host::Host;
 use crate::keeper::{Keeper, KeeperError};
 use crate::sealed::{self, SealedError};
+use crate::shadow::Shadow;
 use crate::state::State;
 
 /// Name of the journal in the holder.
@@ -37,6 +38,7 @@ pub enum StartError {
 pub struct Engine {
     pub(crate) host: Box<dyn Host>,
     pub(crate) keeper: Arc<Keeper>,
+    pub(crate) shadow: Shadow,
     state: Mutex<State>,
     /// Told whenever a barrier may have an outcome.
     pub(crate) changed: Condvar,
@@ -60,6 +62,7 @@ impl Engine {
     pub fn start(host: Box<dyn Host>, keeper: Keeper) -> Result<Self, StartError> {
         let engine = Self {
             host,
+            shadow: Shadow::new(keeper.runtime_dir()),
             keeper: Arc::new(keeper),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -79,7 +82,11 @@ impl Engine {
 
     /// Saves the journal where the next `luod` finds it.
     pub(crate) fn save(&self, state: &State) -> Result<(), Refusal> {
-        let memfd = sealed::write(&state.journal).map_err(|error| internal(&error))?;
+        let bytes = update::journal::encode(&state.journal).map_err(|error| internal(&error))?;
+        if let Err(error) = self.shadow.write(&bytes) {
+            tracing::warn!(%error, "the copy of the journal was not written");
+        }
+        let memfd = sealed::write(&bytes).map_err(|error| internal(&error))?;
         self.keep(JOURNAL, memfd)
     }
 

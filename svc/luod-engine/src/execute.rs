@@ -7,7 +7,7 @@ use std::time::Duration;
 use luod_api::{Code, Refusal};
 use update::{Barrier, Event, MarkKind, Phase};
 
-use crate::engine::{Engine, JOURNAL_SESSION};
+use crate::engine::{Engine, JOURNAL_SESSION, internal};
 use crate::prepare::{Watcher, check_outcome, progress, subscribers};
 use crate::recover::JOURNAL_TOKEN;
 use crate::sealed;
@@ -83,9 +83,10 @@ impl Engine {
             update.timeline.ticks_hz = self.host.ticks_hz();
         }
         state.mark(MarkKind::RebootCalled, None, self.host.now());
-        let journal = sealed::write(&state.journal);
+        let journal = update::journal::encode(&state.journal);
         drop(state);
-        let journal = journal.map_err(|error| crate::engine::internal(&error))?;
+        let journal = journal.map_err(|error| internal(&error))?;
+        let journal = sealed::write(&journal).map_err(|error| internal(&error))?;
         self.host
             .preserve(session.as_fd(), journal.as_fd(), JOURNAL_TOKEN)?;
         Err(self.host.reboot())

@@ -81,21 +81,19 @@ impl Keeper {
     /// [`KeeperError`]; without a holder nothing could be kept safely.
     pub fn open(runtime_dir: &Path, launch: Launch) -> Result<Self, KeeperError> {
         let socket = runtime_dir.join("holder.sock");
-        let mut client = match Client::connect(&socket) {
-            Ok(client) => client,
-            Err(_error) => start(&socket, &launch)?,
+        let begin = Instant::now();
+        let inner = loop {
+            let Ok(client) = Client::connect(&socket) else {
+                break adopt(start(&socket, &launch)?)?;
+            };
+            match adopt(client) {
+                Ok(inner) => break inner,
+                // It was dying when it took the connection; soon there is nobody to connect to.
+                Err(error) if begin.elapsed() > START_PATIENCE => return Err(error),
+                Err(_error) => thread::sleep(Duration::from_millis(10)),
+            }
         };
-        let listing = list(&mut client)?;
-        let mut mirror = BTreeMap::new();
-        for name in listing.names {
-            let fd = get(&mut client, &name)?;
-            mirror.insert(name, Arc::new(fd));
-        }
-        let inner = Mutex::new(Inner {
-            mirror,
-            client,
-            holder_pid: listing.pid,
-        });
+        let inner = Mutex::new(inner);
         Ok(Self {
             socket,
             launch,
@@ -105,6 +103,11 @@ impl Keeper {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folder of the holder's socket.
+    pub fn runtime_dir(&self) -> &Path {
+        self.socket.parent().unwrap_or(Path::new("/"))
     }
 
     /// Process id of the holder.
@@ -181,6 +184,21 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Takes a duplicate of everything a holder has.
+fn adopt(mut client: Client) -> Result<Inner, KeeperError> {
+    let listing = list(&mut client)?;
+    let mut mirror = BTreeMap::new();
+    for name in listing.names {
+        let fd = get(&mut client, &name)?;
+        mirror.insert(name, Arc::new(fd));
+    }
+    Ok(Inner {
+        mirror,
+        client,
+        holder_pid: listing.pid,
+    })
 }
 
 fn wait_for_end(pid: u32) {

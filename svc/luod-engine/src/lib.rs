@@ -28,6 +28,7 @@ mod preservable;
 mod recover;
 mod refusals;
 mod sealed;
+mod shadow;
 mod state;
 #[cfg(test)]
 mod tests;

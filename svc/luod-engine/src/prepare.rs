@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use luod_api::manager::Progress;
 use luod_api::{Code, Refusal};
 use update::{
-    Barrier, BarrierOutcome, Event, MarkKind, Phase, ServiceName, SessionRecord, SessionState,
-    Timeline, UpdateRecord,
+    Barrier, BarrierOutcome, Event, ItemState, MarkKind, Moment, Phase, ServiceName, SessionRecord,
+    SessionState, Timeline, UpdateRecord,
 };
 
 use crate::engine::{Engine, JOURNAL_SESSION, item_key, session_key};
@@ -72,8 +72,14 @@ impl Engine {
         }
         self.host.load(request)?;
         let facts = self.host.facts();
+        // Reported with the update they were discarded after; a new record starts here.
+        for service in &mut state.journal.services {
+            service
+                .items
+                .retain(|item| item.state != ItemState::Discarded);
+        }
         state.journal.update = Some(UpdateRecord {
-            id: update_id(),
+            id: update_id(now),
             from_release: facts.release,
             timeline: Timeline {
                 ticks_hz: self.host.ticks_hz(),
@@ -90,7 +96,11 @@ impl Engine {
             event: Event::Prepare,
             barrier,
         });
-        self.save(&state)
+        let saved = self.save(&state);
+        if let Err(refusal) = &saved {
+            self.roll_back(&mut state, &refusal.to_string());
+        }
+        saved
     }
 
     fn load_and_preserve(
@@ -135,25 +145,20 @@ impl Engine {
     fn parts(&self) -> Result<Vec<Part>, Refusal> {
         let state = self.state();
         let mut parts = Vec::new();
-        for service in state
-            .journal
-            .services
-            .iter()
-            .filter(|service| !service.items.is_empty())
-        {
+        for service in &state.journal.services {
             let mut items = Vec::new();
             for item in service
                 .items
                 .iter()
-                .filter(|item| item.state == update::ItemState::Held)
+                .filter(|item| item.state == ItemState::Held)
             {
                 let fd = self.kept(&item_key(&service.name, &item.name))?;
                 items.push((item.name.clone(), item.token, fd));
             }
-            parts.push(Part {
-                service: service.name.clone(),
-                items,
-            });
+            if !items.is_empty() {
+                let service = service.name.clone();
+                parts.push(Part { service, items });
+            }
         }
         Ok(parts)
     }
@@ -318,7 +323,10 @@ fn is_true(value: &str) -> bool {
 }
 
 /// A random identity, from the kernel.
-fn update_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/uuid")
-        .map_or_else(|_| "unknown".to_owned(), |uuid| uuid.trim().to_owned())
+fn update_id(now: Moment) -> String {
+    match fs::read_to_string("/proc/sys/kernel/random/uuid") {
+        Ok(uuid) => uuid.trim().to_owned(),
+        // A kernel without sysctl: good enough to tell one update from the next.
+        Err(_error) => format!("at-{}-by-{}", now.realtime_ns, std::process::id()),
+    }
 }

@@ -3,11 +3,22 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use luod_api::Refusal;
-use update::{Event, ItemState, Journal, Mark, MarkKind, Moment, Phase, ServiceName, SessionState};
+use update::{
+    Event, ItemState, Journal, Mark, MarkKind, Moment, Phase, ServiceName, ServiceRecord,
+    SessionState,
+};
 
 use crate::engine::{Engine, JOURNAL, JOURNAL_SESSION, StartError, session_key};
-use crate::sealed;
+use crate::sealed::{self, SealedError};
 use crate::state::State;
+
+/// What a boot found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Received {
+    Nothing,
+    /// Perhaps an unreadable one.
+    Handover,
+}
 
 /// Token of the journal in its session.
 pub(crate) const JOURNAL_TOKEN: u64 = 0;
@@ -18,14 +29,15 @@ impl Engine {
         let started = self.host.now();
         let mut state = self.state();
         if let Some(journal) = self.keeper.get(JOURNAL) {
-            let journal = journal
-                .as_fd()
-                .try_clone_to_owned()
-                .map_err(sealed::SealedError::from)?;
-            state.journal = sealed::read(journal)?;
+            let journal = journal.as_fd().try_clone_to_owned();
+            state.journal = sealed::read(journal.map_err(SealedError::from)?)?;
             self.resume(&mut state);
-        } else {
-            self.receive(&mut state, started);
+        } else if self.receive(&mut state, started) == Received::Nothing {
+            // On this boot there was a luod before: what its journal names is gone.
+            if let Some(journal) = self.shadow.read() {
+                state.journal = journal;
+                self.mourn(&mut state);
+            }
         }
         self.save(&state).map_err(StartError::Save)
     }
@@ -42,15 +54,36 @@ impl Engine {
         }
     }
 
+    /// Neither a holder nor a handover has what the last journal names: nobody may take what is
+    /// made anew for what was kept.
+    fn mourn(&self, state: &mut State) {
+        let reason = "nobody held it any more: luod and its holder both ended, or the host was started anew without a live update";
+        for service in &mut state.journal.services {
+            service.session = None;
+            for item in &mut service.items {
+                if matches!(item.state, ItemState::Held | ItemState::Incoming) {
+                    tracing::error!(service = service.name, item = item.name, reason, "lost");
+                    item.state = ItemState::Lost {
+                        reason: reason.to_owned(),
+                    };
+                }
+            }
+        }
+        state.journal.phase = Phase::Normal;
+    }
+
     /// After a boot: takes what the previous kernel handed over, if it did.
-    fn receive(&self, state: &mut State, started: Moment) {
+    fn receive(&self, state: &mut State, started: Moment) -> Received {
         let device = self.host.device_status();
         if !device.is_usable {
             tracing::warn!(reason = device.reason, "no live update on this kernel");
-            return;
+            return Received::Nothing;
         }
         match self.receive_journal() {
-            Ok(None) => tracing::info!("the previous kernel handed nothing over to luod"),
+            Ok(None) => {
+                tracing::info!("the previous kernel handed nothing over to luod");
+                return Received::Nothing;
+            }
             Ok(Some((session, journal))) => {
                 state.journal = journal;
                 self.receive_sessions(state, started);
@@ -61,6 +94,7 @@ impl Engine {
                 state.handover_error = Some(refusal.to_string());
             }
         }
+        Received::Handover
     }
 
     fn receive_journal(&self) -> Result<Option<(OwnedFd, Journal)>, Refusal> {
@@ -107,21 +141,33 @@ impl Engine {
                 .push(mark(MarkKind::AgentStarted, started));
         }
         for service in &mut state.journal.services {
-            let Some(session) = &mut service.session else {
-                for item in &mut service.items {
-                    item.state = ItemState::Lost {
-                        reason: "it was not preserved".to_owned(),
-                    };
-                }
-                continue;
-            };
-            let answer = self.receive_session(&service.name, &session.name);
-            let item_state = match &answer {
-                Ok(()) => ItemState::Incoming,
-                Err(reason) => ItemState::Lost {
-                    reason: reason.clone(),
-                },
-            };
+            self.receive_service(service);
+        }
+        // Written by a luod that froze, whatever it recorded last: the jump has happened.
+        state.journal.phase = Phase::Frozen.after(Event::Jump).unwrap_or(Phase::Updated);
+        state.mark(MarkKind::SessionsRetrieved, None, self.host.now());
+        self.end_update(state);
+    }
+
+    /// What was held when the journal was written is now incoming, or lost.
+    fn receive_service(&self, service: &mut ServiceRecord) {
+        let answer = match &service.session {
+            Some(session) => self.receive_session(&service.name, &session.name),
+            None => Err("it was not preserved".to_owned()),
+        };
+        let item_state = match &answer {
+            Ok(()) => ItemState::Incoming,
+            Err(reason) => ItemState::Lost {
+                reason: reason.clone(),
+            },
+        };
+        // What was lost or discarded before stays so.
+        let held = service
+            .items
+            .iter_mut()
+            .filter(|item| item.state == ItemState::Held);
+        held.for_each(|item| item.state = item_state.clone());
+        if let Some(session) = &mut service.session {
             session.state = match answer {
                 Ok(()) => SessionState::Incoming,
                 Err(reason) => {
@@ -133,15 +179,7 @@ impl Engine {
                     SessionState::Missing { reason }
                 }
             };
-            service
-                .items
-                .iter_mut()
-                .for_each(|item| item.state = item_state.clone());
         }
-        // Written by a luod that froze, whatever it recorded last: the jump has happened.
-        state.journal.phase = Phase::Frozen.after(Event::Jump).unwrap_or(Phase::Updated);
-        state.mark(MarkKind::SessionsRetrieved, None, self.host.now());
-        self.end_update(state);
     }
 
     fn receive_session(&self, service: &str, session: &str) -> Result<(), String> {

@@ -19,9 +19,8 @@ pub enum SealedError {
     Journal(#[from] JournalError),
 }
 
-/// Writes `journal` into a new memfd and seals it against every change.
-pub(crate) fn write(journal: &Journal) -> Result<OwnedFd, SealedError> {
-    let bytes = update::journal::encode(journal)?;
+/// Writes an encoded journal into a new memfd and seals it against every change.
+pub(crate) fn write(journal: &[u8]) -> Result<OwnedFd, SealedError> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Never MFD_NOEXEC_SEAL: 7.3.4 brings such a memfd back with every write seal set. Said
     // explicitly, as vm.memfd_noexec=1 makes it the default; kernels before 6.3 know neither.
@@ -29,7 +28,7 @@ pub(crate) fn write(journal: &Journal) -> Result<OwnedFd, SealedError> {
         .or_else(|_errno| rustix::fs::memfd_create("luod-journal", flags))
         .map_err(io::Error::from)?;
     let mut file = File::from(memfd);
-    file.write_all(&bytes)?;
+    file.write_all(journal)?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&file, seals).map_err(io::Error::from)?;
     Ok(file.into())
@@ -56,7 +55,8 @@ mod tests {
             phase: update::Phase::Prepared,
             ..Journal::default()
         };
-        let memfd = write(&journal).unwrap();
+        let bytes = update::journal::encode(&journal).unwrap();
+        let memfd = write(&bytes).unwrap();
         let seals = rustix::fs::fcntl_get_seals(&memfd).unwrap();
         assert!(seals.contains(SealFlags::WRITE | SealFlags::SEAL));
         assert_eq!(read(memfd).unwrap(), journal);

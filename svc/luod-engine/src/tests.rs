@@ -459,6 +459,56 @@ fn luod_may_die_in_any_phase() {
 }
 
 #[test]
+fn when_nobody_held_it_any_more_it_is_lost_by_name_and_not_in_silence() {
+    let mut boot = Boot::cold();
+    let peer = boot.attach(1, "cache");
+    boot.keep(&peer, "cache", "arena");
+    // Another holder in the same folder: the old one, and everything in it, is gone.
+    std::fs::remove_file(boot.runtime.path().join("holder.sock")).unwrap();
+    boot.restart_luod();
+    let peer = boot.attach(1, "cache");
+    let refusal = boot
+        .engine
+        .get_item(&peer, &named("cache", "arena"))
+        .unwrap_err();
+    assert!(refusal.message.contains("holder both ended"), "{refusal}");
+    // Only its owner says that a new one may take its place.
+    boot.engine
+        .forget_item(&peer, &named("cache", "arena"))
+        .unwrap();
+    boot.keep(&peer, "cache", "arena");
+}
+
+#[test]
+fn what_was_lost_once_does_not_come_back_by_a_second_jump() {
+    let before = Boot::cold();
+    let peer = before.attach(1, "cache");
+    before.keep(&peer, "cache", "arena");
+    let between = before.jump(|host| host.lose("luod:cache"));
+    let peer = between.attach(1, "cache");
+    between.keep(&peer, "cache", "new");
+    let after = between.jump(|_| {});
+    let items = &after.engine.sessions().services[0].record.items;
+    assert!(
+        matches!(items[0].state, ItemState::Lost { .. }),
+        "{items:?}"
+    );
+    assert_eq!(items[1].state, ItemState::Incoming);
+}
+
+#[test]
+fn a_name_without_anything_is_free_when_its_program_ends() {
+    let boot = Boot::cold();
+    let peer = boot.attach(1, "nobody");
+    boot.engine.detach(&peer);
+    assert_eq!(boot.engine.status().services, 0);
+    let peer = boot.attach(1, "somebody");
+    boot.keep(&peer, "somebody", "arena");
+    boot.engine.detach(&peer);
+    assert_eq!(boot.engine.status().services, 1);
+}
+
+#[test]
 fn a_name_belongs_to_its_user_and_to_one_living_program() {
     let boot = Boot::cold();
     let owner = Peer {
@@ -467,6 +517,7 @@ fn a_name_belongs_to_its_user_and_to_one_living_program() {
         uid: 500,
     };
     boot.engine.attach(&owner, "cache").unwrap();
+    boot.keep(&owner, "cache", "arena");
     let other_program = Peer {
         connection: 2,
         pid: 11,
