@@ -7,6 +7,7 @@ mod agent;
 mod boot;
 mod failures;
 mod harness;
+mod kvcache;
 mod selftests;
 mod update;
 
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     scenarios.extend(agent::scenarios());
     scenarios.extend(boot::scenarios());
     scenarios.extend(failures::scenarios());
+    scenarios.extend(kvcache::scenarios());
     scenarios.extend(selftests::scenarios());
     scenarios.extend(update::scenarios());
     harness::run(scenarios)

@@ -39,15 +39,17 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .collect()
 }
 
-/// A machine with luod and a test service that start by themselves, also after each jump.
+/// A machine with luod and services that start by themselves, also after each jump.
 pub(crate) fn machine(
     lab: &Lab,
     kernel: Series,
+    programs: &[&str],
     services: &[(&str, &str)],
 ) -> anyhow::Result<Machine> {
     let mut image = lab.image_with_client()?;
-    image.program(&artifacts::guest_program("luod")?)?;
-    image.program(&artifacts::guest_program("luoctl")?)?;
+    for program in ["luod", "luoctl"].iter().chain(programs) {
+        image.program(&artifacts::guest_program(program)?)?;
+    }
     let mut autostart = vec![start("luod", "/bin/luod")];
     autostart.extend(services.iter().map(|(name, command)| start(name, command)));
     image.autostart(&autostart)?;
@@ -111,7 +113,7 @@ fn sessions(lab: &Lab, way: &[Series], count: usize) -> anyhow::Result<()> {
     } else {
         service
     };
-    let machine = machine(lab, *first, &[("s", &service)])?;
+    let machine = machine(lab, *first, &[], &[("s", &service)])?;
     machine.wait_log("s", "s: all ready", SERVICE_PATIENCE)?;
     for (number, kernel) in (1..).zip(rest) {
         update(&machine, *kernel)?;
