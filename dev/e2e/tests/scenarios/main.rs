@@ -5,6 +5,7 @@
 
 mod agent;
 mod boot;
+mod direct;
 mod failures;
 mod harness;
 mod kvcache;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let mut scenarios = Vec::new();
     scenarios.extend(agent::scenarios());
     scenarios.extend(boot::scenarios());
+    scenarios.extend(direct::scenarios());
     scenarios.extend(failures::scenarios());
     scenarios.extend(kvcache::scenarios());
     scenarios.extend(selftests::scenarios());

@@ -57,7 +57,8 @@ pub(crate) fn machine(
     Ok(lab.machine(&kernel, image)?.memory_mib(3072).boot()?)
 }
 
-fn start(name: &str, command: &str) -> Autostart {
+/// A service that starts at every boot.
+pub(crate) fn start(name: &str, command: &str) -> Autostart {
     Autostart {
         name: name.to_owned(),
         argv: command.split(' ').map(ToOwned::to_owned).collect(),
