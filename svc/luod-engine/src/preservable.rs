@@ -48,7 +48,7 @@ pub(crate) fn check(file: BorrowedFd<'_>) -> Result<Preservable, Refusal> {
         HUGETLBFS_MAGIC => return Err(refuse("a memfd of huge pages (MFD_HUGETLB)")),
         TMPFS_MAGIC if stat.st_nlink == 0 => {}
         TMPFS_MAGIC => return Err(refuse("a tmpfs file that still has a name")),
-        _ => return Err(refuse("a regular file on disk")),
+        _ => return Err(refuse("a regular file, not on tmpfs")),
     }
     let size_bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
     if size_bytes > MAX_BYTES {
