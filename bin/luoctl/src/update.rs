@@ -67,10 +67,12 @@ fn step(cli: &Cli, progress: &Progress) {
 /// Opened here: the path means what it means to the caller.
 fn open(what: &str, path: &Path) -> Result<File, Failure> {
     let refuse = |error: io::Error| {
-        Failure::new(
-            Code::ImageRefused,
-            format!("the {what} {}: {error}", path.display()),
-        )
+        let text = format!("the {what} {}: {error}", path.display());
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Failure::new(Code::PermissionDenied, text).with_hint("run luoctl as root");
+        }
+        Failure::new(Code::ImageRefused, text)
+            .with_hint("nothing was changed; name a file that can be read")
     };
     let file = File::open(path).map_err(refuse)?;
     if file.metadata().map_err(refuse)?.is_dir() {

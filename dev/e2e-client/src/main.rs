@@ -7,6 +7,7 @@
 
 mod bare_kexec;
 mod content;
+mod direct;
 mod look;
 mod service;
 
@@ -36,6 +37,8 @@ enum Task {
     BareKexec(bare_kexec::Arguments),
     /// Say who runs this, then do nothing until a signal ends it.
     Linger,
+    /// Keep files without luod: hold the session oneself.
+    Direct(direct::Arguments),
     /// Keep files over updates, as a service does.
     Service(service::Arguments),
     /// Read the first bytes of a file and count the zeroes.
@@ -45,6 +48,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::BareKexec(arguments) => bare_kexec::run(&arguments),
+        Task::Direct(arguments) => direct::run(&arguments),
         Task::Service(arguments) => service::run(&arguments),
         Task::Linger => look::linger(),
         Task::Count(arguments) => look::count(&arguments),

@@ -185,6 +185,8 @@ impl AsFd for Channel {
 mod tests {
     use std::io::{Read as _, Seek as _, Write as _};
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn pair() -> (Channel, Channel) {
@@ -265,6 +267,30 @@ mod tests {
             Ok(Some(frame)) => assert!(frame.fds.is_empty()),
             Ok(None) => panic!("hung up"),
             Err(error) => assert!(matches!(error, WireError::UnclearDescriptors)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_become_the_messages_between_their_nuls(
+            pieces in proptest::collection::vec(proptest::collection::vec(0..4_u8, 0..64), 0..32)
+        ) {
+            let (a, mut b) = pair();
+            for piece in &pieces {
+                (&a.stream).write_all(piece).unwrap();
+            }
+            drop(a);
+            let all = pieces.concat();
+            let mut messages: Vec<_> = all.split(|&byte| byte == 0).collect();
+            let unfinished = messages.pop().unwrap_or_default();
+            for message in messages {
+                prop_assert_eq!(b.receive().unwrap().unwrap().json, message);
+            }
+            match b.receive() {
+                Ok(None) => prop_assert!(unfinished.is_empty()),
+                Err(WireError::Truncated { bytes }) => prop_assert_eq!(bytes, unfinished.len()),
+                other => prop_assert!(false, "{:?}", other),
+            }
         }
     }
 }

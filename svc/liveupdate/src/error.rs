@@ -73,9 +73,10 @@ pub enum Error {
         /// Bytes found.
         found: u64,
     },
-    /// What came back lacks a seal it was kept with: its size could change under a mapping.
-    #[error("{item:?} came back with seals {found:?}, {expected:?} were kept: do not use it")]
-    Unsealed {
+    /// What came back has other seals than were kept: its size could change under a mapping, or
+    /// nothing can be written to it any more.
+    #[error("{item:?} came back with seals {:#x}, {:#x} were kept: do not use it", found.bits(), expected.bits())]
+    Resealed {
         /// The item.
         item: String,
         /// Seals kept.

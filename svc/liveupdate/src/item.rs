@@ -63,7 +63,7 @@ impl AsFd for Item {
     }
 }
 
-/// Checks that what came back is what was kept: its size, and every seal it had.
+/// Checks that what came back is what was kept: its size and its seals.
 pub(crate) fn check_unchanged(
     item: &str,
     fd: &OwnedFd,
@@ -80,8 +80,8 @@ pub(crate) fn check_unchanged(
         });
     }
     let found = Seals::of(fd)?;
-    if !found.contains(expected) {
-        return Err(Error::Unsealed {
+    if found != expected {
+        return Err(Error::Resealed {
             item: item.to_owned(),
             expected,
             found,
@@ -112,6 +112,6 @@ mod tests {
             "{error}"
         );
         let error = check_unchanged("m", &fd, 4096, Seals::FIXED_SIZE).unwrap_err();
-        assert!(matches!(error, Error::Unsealed { .. }), "{error}");
+        assert!(matches!(error, Error::Resealed { .. }), "{error}");
     }
 }

@@ -78,7 +78,7 @@ impl Store {
     /// # Errors
     /// [`Error::Schema`] and [`Error::Size`] when what is kept is not what the program
     /// understands, [`Error::Lost`] when it did not come over: nothing is ever replaced by a new
-    /// one in silence. [`Error::Changed`] and [`Error::Unsealed`] when it is not what was kept.
+    /// one in silence. [`Error::Changed`] and [`Error::Resealed`] when it is not what was kept.
     pub fn memfd(&mut self, name: &str, spec: &MemfdSpec) -> Result<Item, Error> {
         match &mut self.backend {
             Backend::Luod(luod) => luod.memfd(name, spec),

@@ -1,6 +1,8 @@
 //! Attach and detach: which connection speaks for which service.
 
 use std::collections::BTreeSet;
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
 
 use live_varlink::Peer;
 use luod_api::service::{Answer, Attached, Item, Veto};
@@ -10,6 +12,8 @@ use update::{Event, MarkKind, Phase, ServiceRecord};
 use crate::engine::{Engine, service_name};
 use crate::state::{Live, State, Subscription};
 
+/// How long the end of a service may take to be noticed.
+const END_PATIENCE: Duration = Duration::from_millis(500);
 /// Services at most: the kernel's own limit is far above, this bounds the journal.
 const MAX_SERVICES: usize = 16_384;
 
@@ -18,8 +22,7 @@ impl Engine {
     pub(crate) fn attach(&self, peer: &Peer, name: &str) -> Result<Attached, Refusal> {
         let name = service_name(name)?;
         let now = self.host.now();
-        let mut state = self.state();
-        check_free(&state, peer, name.as_str())?;
+        let mut state = self.wait_until_free(peer, name.as_str())?;
         if state.journal.service(name.as_str()).is_none() {
             state.check_may_change()?;
             if state.journal.services.len() >= MAX_SERVICES {
@@ -85,6 +88,24 @@ impl Engine {
 }
 
 impl Engine {
+    /// The state, once nobody else speaks for `name`. A supervisor starts a service again as soon
+    /// as it has ended, and may be faster than our own thread that sees its connection close.
+    fn wait_until_free(&self, peer: &Peer, name: &str) -> Result<MutexGuard<'_, State>, Refusal> {
+        let end = Instant::now() + END_PATIENCE;
+        let mut state = self.state();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match check_free(&state, peer, name) {
+                Err(_) if is_spoken_for(&state, peer, name) && !left.is_zero() => {}
+                answer => return answer.map(|()| state),
+            }
+            state = match self.changed.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+
     /// Makes a connection the one that hears of a service's steps.
     pub(crate) fn set_subscription(
         &self,
@@ -169,6 +190,14 @@ fn attached(state: &State, name: &str) -> Result<Attached, Refusal> {
         is_incoming: record.is_incoming(),
         items: record.items.iter().map(item).collect(),
     })
+}
+
+/// Whether a program other than the peer's has the name.
+fn is_spoken_for(state: &State, peer: &Peer, name: &str) -> bool {
+    state
+        .live
+        .get(name)
+        .is_some_and(|live| live.pid != peer.pid)
 }
 
 fn check_free(state: &State, peer: &Peer, name: &str) -> Result<(), Refusal> {

@@ -31,8 +31,16 @@ impl Engine {
     pub(crate) fn roll_back(&self, state: &mut State, reason: &str) {
         let now = self.host.now();
         for service in &mut state.journal.services {
+            if service.is_incoming() {
+                continue;
+            }
+            // Also one that the journal does not know of: a luod that was killed during PREPARE
+            // had made it and not yet saved that. Left open, its name would be taken for good.
+            let key = session_key(&service.name);
+            if self.keeper.get(&key).is_some() {
+                self.keeper.remove(&key);
+            }
             if matches!(&service.session, Some(own) if own.state == SessionState::Outgoing) {
-                self.keeper.remove(&session_key(&service.name));
                 service.session = None;
             }
         }

@@ -75,8 +75,14 @@ impl Engine {
                 "no session waits to be finished",
             ));
         }
-        services
-            .iter()
-            .try_for_each(|service| self.finish_session(&mut state, service, |_| request.discard))
+        services.iter().try_for_each(|service| {
+            let answer = self.finish_session(&mut state, service, |_| request.discard);
+            answer.map_err(|refusal| match refusal.code {
+                Code::NotRetrieved => refusal.with_hint(
+                    "start the service and let it retrieve that, or give it up with `luoctl finish --discard`",
+                ),
+                _ => refusal,
+            })
+        })
     }
 }

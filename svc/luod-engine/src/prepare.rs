@@ -14,7 +14,7 @@ use update::{
 
 use crate::engine::{Engine, JOURNAL_SESSION, item_key, session_key};
 use crate::host::LoadRequest;
-use crate::state::{State, Step};
+use crate::state::{State, Step, UNDER_WAY_HINT};
 
 /// Where steps done are told to.
 pub(crate) type Watcher<'a> = &'a mut dyn FnMut(Progress);
@@ -59,17 +59,19 @@ impl Engine {
                 "start these services and let them finish, or give it up with `luoctl finish --discard`",
             ));
         }
-        state.check_may_change()?;
         state
             .journal
             .phase
             .after(Event::Prepare)
-            .map_err(|error| Refusal::new(Code::WrongPhase, error))?;
-        check_cmdline(request)?;
+            .map_err(|error| Refusal::new(Code::WrongPhase, error).with_hint(UNDER_WAY_HINT))?;
+        state.check_may_change()?;
+        // Before the command line: where live update is off, a reused one lacks the word too, and
+        // adding it there would not help.
         let device = self.host.device_status();
         if !device.is_usable {
             return Err(Refusal::new(Code::NoLiveUpdate, device.reason));
         }
+        check_cmdline(request)?;
         self.host.load(request)?;
         let facts = self.host.facts();
         // Reported with the update they were discarded after; a new record starts here.

@@ -48,14 +48,27 @@ pub(crate) fn check(file: BorrowedFd<'_>) -> Result<Preservable, Refusal> {
         HUGETLBFS_MAGIC => return Err(refuse("a memfd of huge pages (MFD_HUGETLB)")),
         TMPFS_MAGIC if stat.st_nlink == 0 => {}
         TMPFS_MAGIC => return Err(refuse("a tmpfs file that still has a name")),
-        _ => return Err(refuse("a regular file on disk")),
+        _ => return Err(refuse("a regular file, not on tmpfs")),
     }
     let size_bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
     if size_bytes > MAX_BYTES {
         return Err(refuse("a memfd of more than 16 TiB"));
     }
     let seals = fcntl_get_seals(file).unwrap_or(SealFlags::empty()).bits();
+    check_seals(SealFlags::from_bits_retain(seals))?;
     Ok(Preservable { size_bytes, seals })
+}
+
+/// A memfd made with `MFD_NOEXEC_SEAL` has `F_SEAL_EXEC`. Linux 7.2 and 7.3 make the new memfd
+/// executable and then apply that seal, which adds every write seal (`memfd_add_seals`,
+/// `mm/memfd.c`, v7.3): it would come back, and nothing could be written to it.
+fn check_seals(seals: SealFlags) -> Result<(), Refusal> {
+    if !seals.contains(SealFlags::EXEC) || seals.contains(SealFlags::WRITE) {
+        return Ok(());
+    }
+    let text = "the memfd was made with MFD_NOEXEC_SEAL: a defect of Linux 7.2 and 7.3 brings it back read-only";
+    Err(Refusal::new(Code::NotPreservable, text)
+        .with_hint("make it with MFD_EXEC (vm.memfd_noexec=1 implies MFD_NOEXEC_SEAL without it)"))
 }
 
 fn refuse(kind: &str) -> Refusal {
@@ -108,6 +121,13 @@ mod tests {
         assert!(reason(null.as_fd()).contains("a character device"));
         let file = std::fs::File::open("/proc/self/exe").unwrap();
         assert!(reason(file.as_fd()).contains("a regular file"));
+    }
+
+    #[test]
+    fn a_memfd_that_would_come_back_read_only_is_refused() {
+        let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::NOEXEC_SEAL;
+        let memfd = memfd_create("m", flags).unwrap();
+        assert!(reason(memfd.as_fd()).contains("MFD_NOEXEC_SEAL"));
     }
 
     #[test]

@@ -49,8 +49,17 @@ impl Engine {
             |service| matches!(&service.session, Some(own) if own.state == SessionState::Outgoing),
         );
         let is_under_way = matches!(state.journal.phase, Phase::Prepared | Phase::Frozen);
-        if is_under_way || has_outgoing || self.keeper.get(JOURNAL_SESSION).is_some() {
+        // Saved before services are asked and before any session is made.
+        let is_begun = state
+            .journal
+            .update
+            .as_ref()
+            .is_some_and(|update| update.to_release.is_none() && update.cancelled.is_none());
+        if is_under_way || is_begun || has_outgoing {
             self.roll_back(state, "luod ended during the update");
+        } else if self.keeper.get(JOURNAL_SESSION).is_some() {
+            // Of the last jump: its journal is the one just read, so nothing needs it any more.
+            self.keeper.remove(JOURNAL_SESSION);
         }
     }
 
@@ -99,7 +108,12 @@ impl Engine {
 
     fn receive_journal(&self) -> Result<Option<(OwnedFd, Journal)>, Refusal> {
         let name = ServiceName::JOURNAL_SESSION;
-        let Some(session) = self.host.retrieve_session(name)? else {
+        // The kernel gives it once: a luod that was killed here left it with the holder.
+        let session = match self.keeper.get(JOURNAL_SESSION) {
+            Some(_) => Some(self.kept(JOURNAL_SESSION)?),
+            None => self.host.retrieve_session(name)?,
+        };
+        let Some(session) = session else {
             return Ok(None);
         };
         // Before anything else: from here on this session may be lost only with this process and
@@ -183,6 +197,10 @@ impl Engine {
     }
 
     fn receive_session(&self, service: &str, session: &str) -> Result<(), String> {
+        if self.keeper.get(&session_key(service)).is_some() {
+            // Retrieved by a luod that was killed before it had saved its journal.
+            return Ok(());
+        }
         match self.host.retrieve_session(session) {
             Ok(Some(fd)) => self
                 .keep(&session_key(service), fd)

@@ -8,6 +8,10 @@ use update::{Barrier, Event, Journal, Mark, MarkKind, Moment, Phase};
 
 use crate::mailbox::Mailbox;
 
+/// What to do while the host is prepared.
+pub(crate) const UNDER_WAY_HINT: &str =
+    "jump with `luoctl update --go-on`, or undo it with `luoctl cancel`";
+
 /// Everything behind the engine's lock.
 #[derive(Default)]
 pub(crate) struct State {
@@ -58,7 +62,8 @@ impl State {
                 format!(
                     "the host is {phase}: what is preserved is fixed until the jump or a cancel"
                 ),
-            )),
+            )
+            .with_hint(UNDER_WAY_HINT)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Whole updates on the fake kernel: what is kept, what is refused, what is reported.
 
+mod crashes;
+
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;

@@ -5,8 +5,10 @@
 
 mod agent;
 mod boot;
+mod direct;
 mod failures;
 mod harness;
+mod kvcache;
 mod selftests;
 mod update;
 
@@ -16,7 +18,9 @@ fn main() -> ExitCode {
     let mut scenarios = Vec::new();
     scenarios.extend(agent::scenarios());
     scenarios.extend(boot::scenarios());
+    scenarios.extend(direct::scenarios());
     scenarios.extend(failures::scenarios());
+    scenarios.extend(kvcache::scenarios());
     scenarios.extend(selftests::scenarios());
     scenarios.extend(update::scenarios());
     harness::run(scenarios)

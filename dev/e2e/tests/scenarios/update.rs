@@ -39,15 +39,17 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .collect()
 }
 
-/// A machine with luod and a test service that start by themselves, also after each jump.
+/// A machine with luod and services that start by themselves, also after each jump.
 pub(crate) fn machine(
     lab: &Lab,
     kernel: Series,
+    programs: &[&str],
     services: &[(&str, &str)],
 ) -> anyhow::Result<Machine> {
     let mut image = lab.image_with_client()?;
-    image.program(&artifacts::guest_program("luod")?)?;
-    image.program(&artifacts::guest_program("luoctl")?)?;
+    for program in ["luod", "luoctl"].iter().chain(programs) {
+        image.program(&artifacts::guest_program(program)?)?;
+    }
     let mut autostart = vec![start("luod", "/bin/luod")];
     autostart.extend(services.iter().map(|(name, command)| start(name, command)));
     image.autostart(&autostart)?;
@@ -55,7 +57,8 @@ pub(crate) fn machine(
     Ok(lab.machine(&kernel, image)?.memory_mib(3072).boot()?)
 }
 
-fn start(name: &str, command: &str) -> Autostart {
+/// A service that starts at every boot.
+pub(crate) fn start(name: &str, command: &str) -> Autostart {
     Autostart {
         name: name.to_owned(),
         argv: command.split(' ').map(ToOwned::to_owned).collect(),
@@ -111,7 +114,7 @@ fn sessions(lab: &Lab, way: &[Series], count: usize) -> anyhow::Result<()> {
     } else {
         service
     };
-    let machine = machine(lab, *first, &[("s", &service)])?;
+    let machine = machine(lab, *first, &[], &[("s", &service)])?;
     machine.wait_log("s", "s: all ready", SERVICE_PATIENCE)?;
     for (number, kernel) in (1..).zip(rest) {
         update(&machine, *kernel)?;
