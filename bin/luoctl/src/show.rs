@@ -46,7 +46,7 @@ pub(crate) fn status(status: &Status) -> String {
     );
     line(
         "kept",
-        format!("{} items, {}", status.items, size(status.bytes)),
+        format!("{}, {}", items(status.items), size(status.bytes)),
     );
     if !status.unfinished.is_empty() {
         line(
@@ -184,9 +184,9 @@ fn clients(report: &Report) -> String {
         };
         let _infallible = writeln!(
             text,
-            "  service {:<20} {blackout}, {} items, {}{finish}",
+            "  service {:<20} {blackout}, {}, {}{finish}",
             client.service,
-            client.items,
+            items(client.items),
             size(client.bytes)
         );
     }
@@ -211,6 +211,13 @@ fn lost(report: &Report) -> String {
         );
     }
     text
+}
+
+fn items(count: usize) -> String {
+    match count {
+        1 => "1 item".to_owned(),
+        _ => format!("{count} items"),
+    }
 }
 
 fn size(bytes: u64) -> String {

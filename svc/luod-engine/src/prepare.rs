@@ -138,7 +138,11 @@ impl Engine {
         state.mark(MarkKind::Prepared, None, self.host.now());
         self.save(&state)?;
         drop(state);
-        let text = format!("preserved {} MiB of {services} services", bytes >> 20);
+        let plural = if services == 1 { "" } else { "s" };
+        let text = format!(
+            "preserved {} MiB of {services} service{plural}",
+            bytes >> 20
+        );
         watcher(progress(Phase::Prepared, text));
         Ok(())
     }

@@ -37,7 +37,7 @@ fn a_report_names_kernels_counts_times_and_services() {
         "count 1",
         "freeze",
         "1234.5 ms",
-        "256 MiB",
+        "1 item, 256 MiB",
     ] {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
