@@ -54,7 +54,7 @@ pub struct ItemRecord {
     /// Version of what the owner stores in it. Default when absent: 0.
     #[serde(default)]
     pub schema: u32,
-    /// Its loss stops an update, or is an error in the report. Default when absent: true.
+    /// Its loss over a jump is an error in the report. Default when absent: true.
     #[serde(default = "required_by_default")]
     pub required: bool,
     /// Bytes of the file.

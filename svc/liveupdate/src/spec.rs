@@ -102,7 +102,8 @@ impl MemfdSpec {
         self
     }
 
-    /// Its loss neither stops an update nor is an error in the report.
+    /// Its loss over a jump is named in the report and is no error there. A kernel that refuses to
+    /// preserve it still cancels the update: that is known in time.
     #[must_use]
     pub const fn optional(mut self) -> Self {
         self.required = Requirement::Optional;

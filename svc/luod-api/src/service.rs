@@ -90,7 +90,7 @@ pub struct Keep {
     pub item: String,
     /// Version of what is stored in it.
     pub schema: u32,
-    /// Whether its loss stops an update.
+    /// Whether its loss over a jump is an error in the report.
     pub required: bool,
 }
 
