@@ -1,6 +1,8 @@
 //! luod, its holder and services killed at every point: what is kept stays kept.
 
-use anyhow::ensure;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
 use e2e::Series;
 
 use crate::harness::{Lab, Scenario};
@@ -10,6 +12,8 @@ use crate::host::{Host, update_line};
 const SERVICE: &str = "/bin/e2e-client service --name c --item full:8 --item sealed --item sparse";
 /// Its items.
 const ITEMS: usize = 3;
+/// Longest wait for a log line or a jump, in emulation on a busy host.
+const PATIENCE: Duration = Duration::from_secs(120);
 const ENDED: &str = "luod ended during the update";
 
 /// Scenarios of this file.
@@ -47,6 +51,7 @@ fn every_phase(lab: &Lab) -> anyhow::Result<()> {
         starts: 0,
         kept: 0,
     };
+    start_beside_a_stranger(&host)?;
     service.start("filled", ITEMS, "")?;
     while_normal(&host, &mut service)?;
     while_waiting_for_a_service(&host, &mut service)?;
@@ -55,14 +60,30 @@ fn every_phase(lab: &Lab) -> anyhow::Result<()> {
     // The holder dies just before the jump.
     host.done(&format!("{} --prepare-only", update_line(Series::V7_3)))?;
     host.replace_holder()?;
-    let jumped = host.machine.jump(
-        ["/bin/luoctl", "update", "--go-on"],
-        std::time::Duration::from_secs(120),
-    )?;
+    let jumped = host
+        .machine
+        .jump(["/bin/luoctl", "update", "--go-on"], PATIENCE)?;
     ensure!(jumped.release.starts_with("7.3"), "{jumped:?}");
     host.wait_luod()?;
     while_updated(&host)?;
     Ok(host.machine.poweroff()?)
+}
+
+/// luod starts while another program keeps the device open: it names it, waits, and then works.
+/// Were it to go on without, everything that came over would stay in the kernel unseen.
+fn start_beside_a_stranger(host: &Host) -> anyhow::Result<()> {
+    let holder = host.json("status")?["holder_pid"].as_u64();
+    host.kill("luod")?;
+    // With the holder gone as well, luod asks the kernel again.
+    let holder = u32::try_from(holder.context("no holder")?)?;
+    host.machine.signal_pid(holder, 9)?;
+    let pid = host.spawn("stranger", "/bin/e2e-client hold-device")?;
+    host.machine.wait_log("stranger", "holding", PATIENCE)?;
+    host.spawn("luod", "/bin/luod")?;
+    let named = format!("kept open by e2e-client (pid {pid})");
+    host.machine.wait_log("luod", &named, PATIENCE)?;
+    host.kill("stranger")?;
+    host.wait_luod()
 }
 
 fn while_normal(host: &Host, service: &mut Service<'_>) -> anyhow::Result<()> {
@@ -149,7 +170,7 @@ fn while_updated(host: &Host) -> anyhow::Result<()> {
 /// Kills luod and starts it again; the service ends with it.
 fn end_luod(host: &Host) -> anyhow::Result<()> {
     host.restart_luod()?;
-    let ended = host.machine.wait("c", std::time::Duration::from_secs(60))?;
+    let ended = host.machine.wait("c", PATIENCE)?;
     ensure!(ended == e2e::protocol::Exit::Code(0), "{ended:?}");
     Ok(())
 }
