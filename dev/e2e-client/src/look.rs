@@ -18,6 +18,23 @@ pub(crate) struct CountArguments {
     max: u64,
 }
 
+/// What to make.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SparseArguments {
+    /// The file.
+    path: PathBuf,
+    /// Its size.
+    bytes: u64,
+}
+
+/// Makes a file of holes.
+pub(crate) fn sparse(arguments: &SparseArguments) -> anyhow::Result<()> {
+    let path = arguments.path.display();
+    let file = File::create(&arguments.path).with_context(|| format!("make {path}"))?;
+    file.set_len(arguments.bytes)
+        .with_context(|| format!("make {path} {} bytes long", arguments.bytes))
+}
+
 /// Prints who runs this, then sleeps.
 pub(crate) fn linger() -> anyhow::Result<()> {
     writeln!(stdout(), "uid {} gid {}", getuid(), getgid()).context("write to stdout")?;

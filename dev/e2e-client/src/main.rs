@@ -7,8 +7,10 @@
 
 mod bare_kexec;
 mod content;
+mod device;
 mod direct;
 mod look;
+mod offer;
 mod service;
 
 /// Prints a line at once: scenarios wait for it.
@@ -43,6 +45,14 @@ enum Task {
     Service(service::Arguments),
     /// Read the first bytes of a file and count the zeroes.
     Count(look::CountArguments),
+    /// Make a file of this many bytes, all of them holes.
+    Sparse(look::SparseArguments),
+    /// Keep /dev/liveupdate open until a signal ends it.
+    HoldDevice,
+    /// Offer luod and the kernel a file to preserve, and print what each says.
+    Offer(offer::Arguments),
+    /// Make every mistake a program without luod can make, and print what each leads to.
+    DirectMistakes,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -52,6 +62,10 @@ fn main() -> anyhow::Result<()> {
         Task::Service(arguments) => service::run(&arguments),
         Task::Linger => look::linger(),
         Task::Count(arguments) => look::count(&arguments),
+        Task::Sparse(arguments) => look::sparse(&arguments),
+        Task::HoldDevice => device::hold(),
+        Task::Offer(arguments) => offer::run(&arguments),
+        Task::DirectMistakes => device::mistakes(),
     }
 }
 

@@ -100,6 +100,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether a service keeps a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counting {
+    Counts,
+    CountsNot,
+}
+
 struct Service {
     name: String,
     arguments: Arguments,
@@ -231,12 +238,16 @@ impl Service {
                 self.is_frozen.store(true, Ordering::SeqCst);
                 // Whatever the counting thread was doing is done within two of its sleeps.
                 thread::sleep(Duration::from_millis(10));
-                self.say_counter("frozen")?;
+                if self.say_counter("frozen")? == Counting::Counts {
+                    // The jump stops the log: the line must have left the machine.
+                    thread::sleep(Duration::from_millis(200));
+                }
                 events.ready(event)?;
             }
             EventKind::Cancel => {
                 self.is_frozen.store(false, Ordering::SeqCst);
                 say!("{}: cancelled, going on", self.name);
+                self.say_counter("going on")?;
             }
         }
         Ok(())
@@ -256,13 +267,14 @@ impl Service {
         Ok(())
     }
 
-    fn say_counter(&self, what: &str) -> anyhow::Result<()> {
-        if self.arguments.counter {
-            let fd = self.files.last().context("no counter")?;
-            let file = File::from(fd.as_fd().try_clone_to_owned()?);
-            say!("{}: {what} at {}", self.name, read_counter(&file)?);
+    fn say_counter(&self, what: &str) -> anyhow::Result<Counting> {
+        if !self.arguments.counter {
+            return Ok(Counting::CountsNot);
         }
-        Ok(())
+        let fd = self.files.last().context("no counter")?;
+        let file = File::from(fd.as_fd().try_clone_to_owned()?);
+        say!("{}: {what} at {}", self.name, read_counter(&file)?);
+        Ok(Counting::Counts)
     }
 }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use live_varlink::{CallError, Client, WireError};
-use luod_api::ApiError;
 use luod_api::service::{Answer, Attach, Attached, Done, Nothing, Notice, Veto, method};
+use luod_api::{ApiError, Code};
+use serde::Serialize;
 
 use crate::error::Error;
 use crate::luod::{call, connect};
@@ -107,17 +108,18 @@ impl Events {
         }
     }
 
-    /// Ready for what follows the step.
+    /// Ready for what follows the step. When nobody waits any more, because another service
+    /// refused meanwhile, this is no error: [`EventKind::Cancel`] follows.
     ///
     /// # Errors
-    /// [`Error::Refused`] when nobody waits any more: the update was cancelled meanwhile.
+    /// [`Error::Refused`] and [`Error::Connection`].
     pub fn ready(&mut self, event: &Event) -> Result<(), Error> {
         let parameters = Answer {
             service: self.service.clone(),
             event: event.notice.event,
             update_id: event.notice.update_id.clone(),
         };
-        call::<Done>(&mut self.answers, method::READY, &parameters, &[]).map(drop)
+        self.answer(method::READY, &parameters)
     }
 
     /// Refuses: the update is cancelled and the operator reads the reason.
@@ -130,7 +132,19 @@ impl Events {
             update_id: event.notice.update_id.clone(),
             reason: reason.to_owned(),
         };
-        call::<Done>(&mut self.answers, method::VETO, &parameters, &[]).map(drop)
+        self.answer(method::VETO, &parameters)
+    }
+
+    fn answer(&mut self, method: &str, parameters: &impl Serialize) -> Result<(), Error> {
+        late_is_fine(call::<Done>(&mut self.answers, method, parameters, &[]).map(drop))
+    }
+}
+
+/// An answer that came after the update was cancelled has nothing to be told.
+fn late_is_fine(answer: Result<(), Error>) -> Result<(), Error> {
+    match answer {
+        Err(Error::Refused(refusal)) if refusal.code == Code::WrongPhase => Ok(()),
+        answer => answer,
     }
 }
 
@@ -138,5 +152,19 @@ impl AsFd for Events {
     /// Readable when a step, or the end of luod, waits.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use luod_api::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_to_a_cancelled_update_is_no_error_and_any_other_refusal_is() {
+        let refused = |code| late_is_fine(Err(Refusal::new(code, "no").into()));
+        assert!(refused(Code::WrongPhase).is_ok());
+        assert!(refused(Code::PermissionDenied).is_err());
     }
 }

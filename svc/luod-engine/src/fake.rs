@@ -27,6 +27,8 @@ pub(crate) struct Kernel {
     pub(crate) finished: Vec<String>,
     pub(crate) is_loaded: bool,
     clock: u64,
+    /// So many tries to retrieve find the device open elsewhere.
+    pub(crate) busy: u32,
     /// Preserving this token fails.
     pub(crate) unpreservable: Option<u64>,
 }
@@ -92,6 +94,10 @@ impl Host for FakeHost {
 
     fn retrieve_session(&self, name: &str) -> Result<Option<OwnedFd>, Refusal> {
         let mut kernel = self.kernel();
+        if let Some(left) = kernel.busy.checked_sub(1) {
+            kernel.busy = left;
+            return Err(Refusal::new(Code::DeviceBusy, "kept open by a stranger"));
+        }
         let files = kernel.incoming.remove(name);
         Ok(files.map(|files| new_session(&mut kernel, name, files)))
     }

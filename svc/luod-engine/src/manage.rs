@@ -1,6 +1,6 @@
 //! What operators ask.
 
-use luod_api::manager::{Finish, ServiceEntry, Sessions, Status};
+use luod_api::manager::{DeviceStatus, Finish, ServiceEntry, Sessions, Status};
 use luod_api::{Code, Refusal};
 use update::{ItemState, Report};
 
@@ -10,10 +10,16 @@ impl Engine {
     /// How the host stands.
     pub(crate) fn status(&self) -> Status {
         let facts = self.host.facts();
-        let device = self.host.device_status();
+        let mut device = self.host.device_status();
         let is_image_loaded = self.host.is_image_loaded();
         let holder_pid = Some(self.keeper.holder_pid());
         let state = self.state();
+        if let Some(reason) = &state.handover_error {
+            device = DeviceStatus {
+                is_usable: false,
+                reason: format!("what the previous kernel handed over cannot be read: {reason}"),
+            };
+        }
         let kept = || {
             let items = state
                 .journal

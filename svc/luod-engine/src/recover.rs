@@ -1,8 +1,10 @@
 //! The start: after a crash of `luod`, after a jump, or after a cold boot.
 
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
-use luod_api::Refusal;
+use luod_api::{Code, Refusal};
 use update::{
     Event, ItemState, Journal, Mark, MarkKind, Moment, Phase, ServiceName, ServiceRecord,
     SessionState,
@@ -22,6 +24,8 @@ enum Received {
 
 /// Token of the journal in its session.
 pub(crate) const JOURNAL_TOKEN: u64 = 0;
+/// Time between two tries for a busy device, beside the host's own patience.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// Finds out what there is and makes it the state.
@@ -111,7 +115,7 @@ impl Engine {
         // The kernel gives it once: a luod that was killed here left it with the holder.
         let session = match self.keeper.get(JOURNAL_SESSION) {
             Some(_) => Some(self.kept(JOURNAL_SESSION)?),
-            None => self.host.retrieve_session(name)?,
+            None => self.retrieve_session(name)?,
         };
         let Some(session) = session else {
             return Ok(None);
@@ -124,10 +128,7 @@ impl Engine {
         self.keep(JOURNAL_SESSION, duplicate)?;
         let memfd = self.host.retrieve(session.as_fd(), JOURNAL_TOKEN)?;
         let journal = sealed::read(memfd).map_err(|error| {
-            Refusal::new(
-                luod_api::Code::HandoverUnreadable,
-                crate::engine::internal(&error),
-            )
+            Refusal::new(Code::HandoverUnreadable, crate::engine::internal(&error))
         })?;
         Ok(Some((session, journal)))
     }
@@ -201,12 +202,26 @@ impl Engine {
             // Retrieved by a luod that was killed before it had saved its journal.
             return Ok(());
         }
-        match self.host.retrieve_session(session) {
+        match self.retrieve_session(session) {
             Ok(Some(fd)) => self
                 .keep(&session_key(service), fd)
                 .map_err(|refusal| refusal.to_string()),
             Ok(None) => Err(format!("the kernel brought no session {session:?}")),
             Err(refusal) => Err(refusal.to_string()),
+        }
+    }
+
+    /// Retrieves a session, waiting as long as another program keeps the device open: what came
+    /// over is still in the kernel, and a service that was told otherwise would begin anew.
+    fn retrieve_session(&self, name: &str) -> Result<Option<OwnedFd>, Refusal> {
+        loop {
+            match self.host.retrieve_session(name) {
+                Err(refusal) if refusal.code == Code::DeviceBusy => {
+                    tracing::warn!(%refusal, "luod serves nobody before it has the device");
+                    thread::sleep(BUSY_PAUSE);
+                }
+                answer => return answer,
+            }
         }
     }
 

@@ -62,6 +62,8 @@ fn no_room(request: &LoadRequest) -> String {
         Some(areas) => {
             let areas: Vec<_> = areas
                 .iter()
+                // The area for memory outside of every node is empty as a rule.
+                .filter(|bytes| **bytes > 0)
                 .map(|bytes| format!("{} MiB", bytes >> 20))
                 .collect();
             format!("scratch areas of {}", areas.join(" + "))

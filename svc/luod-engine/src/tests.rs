@@ -231,6 +231,8 @@ fn a_damaged_journal_is_reported_and_never_overwritten_by_a_second_jump() {
     let refusal = after.prepare().unwrap_err();
     assert_eq!(refusal.code, Code::HandoverUnreadable);
     assert!(refusal.message.contains("starts with"), "{refusal}");
+    let device = after.engine.status().device;
+    assert!(device.reason.contains("starts with"), "{device:?}");
 }
 
 #[test]

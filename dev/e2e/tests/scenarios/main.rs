@@ -5,11 +5,17 @@
 
 mod agent;
 mod boot;
+mod cancel;
+mod crashes;
 mod direct;
 mod failures;
 mod harness;
+mod host;
 mod kvcache;
+mod misbehaviour;
+mod refusals;
 mod selftests;
+mod unfinished;
 mod update;
 
 use std::process::ExitCode;
@@ -18,10 +24,15 @@ fn main() -> ExitCode {
     let mut scenarios = Vec::new();
     scenarios.extend(agent::scenarios());
     scenarios.extend(boot::scenarios());
+    scenarios.extend(cancel::scenarios());
+    scenarios.extend(crashes::scenarios());
     scenarios.extend(direct::scenarios());
     scenarios.extend(failures::scenarios());
     scenarios.extend(kvcache::scenarios());
+    scenarios.extend(misbehaviour::scenarios());
+    scenarios.extend(refusals::scenarios());
     scenarios.extend(selftests::scenarios());
+    scenarios.extend(unfinished::scenarios());
     scenarios.extend(update::scenarios());
     harness::run(scenarios)
 }

@@ -104,3 +104,18 @@ fn a_service_started_again_at_once_waits_for_its_predecessors_end_to_be_noticed(
     boot.engine.detach(&old);
     attach.join().unwrap().unwrap();
 }
+
+#[test]
+fn a_device_that_is_busy_at_the_start_loses_nothing() {
+    let before = Boot::cold();
+    let peer = before.attach(1, "cache");
+    before.keep(&peer, "cache", "arena");
+    before.prepare().unwrap();
+    before.engine.execute(SOON, &mut ignore).unwrap_err();
+    let host = before.host.next_boot();
+    host.kernel().busy = 3;
+    let after = Boot::of(host);
+    assert_eq!(after.host.kernel().busy, 0);
+    assert_eq!(after.engine.status().unfinished, ["cache"]);
+    assert!(after.engine.report().unwrap().lost.is_empty());
+}
