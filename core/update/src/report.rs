@@ -36,6 +36,9 @@ pub struct Report {
     pub clients: Vec<ClientReport>,
     /// Everything that did not come over, by name.
     pub lost: Vec<LostItem>,
+    /// The moments all of this was computed from.
+    #[serde(default)]
+    pub timeline: Timeline,
 }
 
 /// One step.
@@ -139,6 +142,7 @@ impl Report {
             phases: steps(&update.timeline),
             clients,
             lost: lost(&journal.services),
+            timeline: update.timeline.clone(),
         })
     }
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use kexec_sys::SealedImage;
 
+use crate::stamp;
+
 /// The image that the running kernel was booted with; there with `retain_initrd` on its command
 /// line only (`init/initramfs.c`, v7.3).
 const RUNNING_INITRD: &str = "/sys/firmware/initrd";
@@ -44,6 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             initrd.len_bytes()
         )
     })?;
+    stamp::leave("jump")?;
     match kexec_sys::reboot::kexec()? {}
 }
 

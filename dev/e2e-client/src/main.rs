@@ -12,6 +12,7 @@ mod direct;
 mod look;
 mod offer;
 mod service;
+mod stamp;
 
 /// Prints a line at once: scenarios wait for it.
 macro_rules! say {
@@ -41,6 +42,10 @@ enum Task {
     Linger,
     /// Keep files without luod: hold the session oneself.
     Direct(direct::Arguments),
+    /// Run a program and say when it was done, on the processor's counter.
+    Stamp(stamp::RunArguments),
+    /// Ask a server until it answers, and say when that was.
+    Ask(stamp::AskArguments),
     /// Keep files over updates, as a service does.
     Service(service::Arguments),
     /// Read the first bytes of a file and count the zeroes.
@@ -59,6 +64,8 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::BareKexec(arguments) => bare_kexec::run(&arguments),
         Task::Direct(arguments) => direct::run(&arguments),
+        Task::Stamp(arguments) => stamp::run(&arguments),
+        Task::Ask(arguments) => stamp::ask(&arguments),
         Task::Service(arguments) => service::run(&arguments),
         Task::Linger => look::linger(),
         Task::Count(arguments) => look::count(&arguments),

@@ -1,0 +1,262 @@
+//! One measured jump in the guest machine.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use e2e::protocol::{Autostart, Hello, When};
+use e2e::{Initramfs, Machine, Series, artifacts};
+use initrd::Permissions;
+use update::{MarkKind, Moment, Report};
+
+use crate::sample::Sample;
+
+const FROM: Series = Series::V7_2;
+const TO: Series = Series::V7_3;
+const PATIENCE: Duration = Duration::from_secs(300);
+const MEMORY_MIB: u32 = 6144;
+const SOCKET: &str = "/run/kv.sock";
+const SELFTEST: &str = "luo_kexec_simple";
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Case {
+    /// The kernel's selftest, without us.
+    Bare,
+    /// `luoctl update` with a `kvcache` of this size.
+    Ours {
+        /// As kvcache takes it; the smallest stands for nothing.
+        memory: &'static str,
+        /// Name in the table.
+        name: &'static str,
+    },
+}
+
+impl Case {
+    /// Every case.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Bare,
+        Self::Ours {
+            memory: "64K",
+            name: "0",
+        },
+        Self::Ours {
+            memory: "256M",
+            name: "256 MiB",
+        },
+        Self::Ours {
+            memory: "2G",
+            name: "2 GiB",
+        },
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Ours { name, .. } => name,
+        }
+    }
+}
+
+/// Boots, jumps, and reads the moments.
+pub(crate) fn measure(case: Case, folder: &Path) -> anyhow::Result<Sample> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => fs::create_dir_all(folder)?,
+    }
+    let machine = boot(case, folder)?;
+    let sample = match case {
+        Case::Bare => bare(&machine, folder)?,
+        Case::Ours { .. } => ours(&machine)?,
+    };
+    machine.poweroff()?;
+    // The image is the same each time and large.
+    fs::remove_file(folder.join("initramfs.cpio"))?;
+    Ok(sample)
+}
+
+/// The same image for all cases: what differs is what the agent starts.
+fn boot(case: Case, folder: &Path) -> anyhow::Result<Machine> {
+    let mut image = Initramfs::with_agent(&artifacts::guest_program("e2e-agent")?)?;
+    for program in ["e2e-client", "luod", "luoctl", "kvcache"] {
+        image.program(&artifacts::guest_program(program)?)?;
+    }
+    for (series, path) in [(FROM, "/boot/from"), (TO, "/boot/to")] {
+        image.file(&artifacts::kernel(series)?.image, path, Permissions::DATA)?;
+    }
+    let selftest = artifacts::selftests(FROM)?.join(SELFTEST);
+    image.file(
+        &selftest,
+        &format!("/selftests/{SELFTEST}"),
+        Permissions::PROGRAM,
+    )?;
+    image.autostart(&services(case))?;
+    let image = image.write_to(&folder.join("initramfs.cpio"))?;
+    let kernel = artifacts::kernel(FROM)?;
+    Ok(Machine::builder(&kernel.image, &image, folder)
+        .memory_mib(MEMORY_MIB)
+        .boot()?)
+}
+
+fn services(case: Case) -> Vec<Autostart> {
+    match case {
+        Case::Bare => {
+            let command = format!("/bin/e2e-client stamp /selftests/{SELFTEST} -s 2");
+            vec![start("stage-2", &command, When::AfterKexec)]
+        }
+        Case::Ours { memory, .. } => vec![
+            start("luod", "/bin/luod", When::Always),
+            start(
+                "kvcache",
+                &format!("/bin/kvcache --service cache --unix {SOCKET} --memory {memory}"),
+                When::Always,
+            ),
+            start(
+                "client",
+                &format!("/bin/e2e-client ask --unix {SOCKET}"),
+                When::Always,
+            ),
+        ],
+    }
+}
+
+fn start(name: &str, command: &str, when: When) -> Autostart {
+    Autostart {
+        name: name.to_owned(),
+        argv: command.split(' ').map(ToOwned::to_owned).collect(),
+        env: Vec::new(),
+        uid: None,
+        gid: None,
+        when,
+    }
+}
+
+fn bare(machine: &Machine, folder: &Path) -> anyhow::Result<Sample> {
+    let stage_1 = format!("/selftests/{SELFTEST}");
+    machine.run([stage_1.as_str(), "-s", "1"])?.success()?;
+    let jump = ["/bin/e2e-client", "bare-kexec", "--kernel", "/boot/to"];
+    let hello = machine.jump(jump, PATIENCE)?;
+    let init = init_ticks(&hello)?;
+    let log = machine.wait_log("stage-2", "done at ", PATIENCE)?;
+    let end = number_after(&log, "done at ")?;
+    let serial = fs::read(folder.join("serial.log"))?;
+    let reboot = number_after(&String::from_utf8_lossy(&serial), "e2e: jump at ")?;
+    // The guest's own measurement of its counter, as its kernel prints it.
+    let hz = ticks_hz(&String::from_utf8_lossy(&serial))?;
+    Ok(Sample {
+        to_userspace: ms(reboot, init, hz)?,
+        to_answer: ms(init, end, hz)?,
+        blackout: ms(reboot, end, hz)?,
+        ..Sample::default()
+    })
+}
+
+fn ours(machine: &Machine) -> anyhow::Result<Sample> {
+    machine.wait_log("client", "answered at ", PATIENCE)?;
+    let update = [
+        "/bin/luoctl",
+        "update",
+        "--kernel",
+        "/boot/to",
+        "--initrd",
+        "/sys/firmware/initrd",
+        "--reuse-cmdline",
+    ];
+    let hello = machine.jump(update, PATIENCE)?;
+    let init = init_ticks(&hello)?;
+    let log = machine.wait_log("client", "answered at ", PATIENCE)?;
+    let end = number_after(&log, "answered at ")?;
+    let report = machine
+        .run(["/bin/luoctl", "report", "--json"])?
+        .success()?;
+    let report: Report = serde_json::from_str(&report.stdout()).context("luoctl report --json")?;
+    ensure!(
+        report.lost.is_empty(),
+        "the update lost something: {:?}",
+        report.lost
+    );
+    let timeline = &report.timeline;
+    let hz = timeline
+        .ticks_hz
+        .context("the report has no rate of the counter")?;
+    let at = |kind| {
+        let moment: Option<Moment> = timeline.host(kind);
+        moment
+            .and_then(|moment| moment.ticks)
+            .with_context(|| format!("no mark {kind:?}"))
+    };
+    let (freeze, reboot) = (at(MarkKind::FreezeStarted)?, at(MarkKind::RebootCalled)?);
+    Ok(Sample {
+        prepare: Some(ms(
+            at(MarkKind::PrepareStarted)?,
+            at(MarkKind::Prepared)?,
+            hz,
+        )?),
+        freeze: Some(ms(freeze, reboot, hz)?),
+        to_userspace: ms(reboot, init, hz)?,
+        retrieve: Some(ms(init, at(MarkKind::SessionsRetrieved)?, hz)?),
+        to_answer: ms(init, end, hz)?,
+        blackout: ms(freeze, end, hz)?,
+    })
+}
+
+fn init_ticks(hello: &Hello) -> anyhow::Result<u64> {
+    hello.tsc.context("the guest has no counter")
+}
+
+fn ms(from: u64, to: u64, hz: u64) -> anyhow::Result<f64> {
+    let ticks = to
+        .checked_sub(from)
+        .context("the counter ran backwards over the jump")?;
+    // Half an hour of ticks fits a double exactly.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let ms = ticks as f64 * 1_000.0 / hz as f64;
+    Ok(ms)
+}
+
+/// The number behind the last `mark` in a text.
+fn number_after(text: &str, mark: &str) -> anyhow::Result<u64> {
+    let Some((_, rest)) = text.rsplit_once(mark) else {
+        bail!("no {mark:?} in:\n{text}")
+    };
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits
+        .parse()
+        .with_context(|| format!("{mark:?} is followed by {digits:?}"))
+}
+
+/// The counter's rate as the kernel has it: `tsc: Refined TSC clocksource calibration: 2499.999 MHz`
+/// (`arch/x86/kernel/tsc.c`, v7.2 and v7.3).
+fn ticks_hz(serial: &str) -> anyhow::Result<u64> {
+    let mark = "Refined TSC clocksource calibration: ";
+    let Some((_, rest)) = serial.rsplit_once(mark) else {
+        bail!("the kernel printed no rate")
+    };
+    let (whole, rest) = rest.split_once('.').context("no rate")?;
+    let thousandths = rest.get(..3).context("no rate")?;
+    let khz: u64 = format!("{whole}{thousandths}").parse().context("no rate")?;
+    Ok(khz * 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_from_the_last_mark() {
+        assert_eq!(
+            number_after("x done at 1\ndone at 23 y", "done at ").unwrap(),
+            23
+        );
+        assert!(number_after("nothing", "done at ").is_err());
+        let line = "tsc: Refined TSC clocksource calibration: 2499.999 MHz\n";
+        assert_eq!(ticks_hz(line).unwrap(), 2_499_999_000);
+    }
+
+    #[test]
+    fn a_counter_that_ran_backwards_is_an_error() {
+        assert!((ms(10, 1_010, 1_000).unwrap() - 1_000.0).abs() < f64::EPSILON);
+        assert!(ms(11, 10, 1_000).is_err());
+    }
+}
