@@ -1,55 +1,18 @@
 //! Where kernels and guest programs come from. The only place that knows.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-/// A kernel series of the test matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Series {
-    /// Linux 7.2.x.
-    V7_2,
-    /// Linux 7.3.x.
-    V7_3,
-}
+use kernel_build::KernelSeries;
 
-impl Series {
-    /// Every series of the matrix.
-    pub const ALL: [Self; 2] = [Self::V7_2, Self::V7_3];
-
-    /// The series as in a release, like `7.2`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::V7_2 => "7.2",
-            Self::V7_3 => "7.3",
-        }
-    }
-
-    const fn kernel_variable(self) -> &'static str {
-        match self {
-            Self::V7_2 => "E2E_KERNEL_7_2",
-            Self::V7_3 => "E2E_KERNEL_7_3",
-        }
-    }
-
-    const fn selftests_variable(self) -> &'static str {
-        match self {
-            Self::V7_2 => "E2E_SELFTESTS_7_2",
-            Self::V7_3 => "E2E_SELFTESTS_7_3",
-        }
-    }
-}
-
-/// Environment variable: folder of the statically linked guest programs.
-const GUEST_PROGRAMS: &str = "E2E_GUEST_BIN";
+/// Folder of the guest programs in cargo's target folder: where `cargo xtask guest` builds them.
+const GUEST_PROGRAMS: &str = "x86_64-unknown-linux-gnu/guest";
 
 /// A kernel image that can be booted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
     /// The bzImage.
     pub image: PathBuf,
-    /// Release that the image states, as `uname -r` will print it.
+    /// Its release, as `uname -r` will print it.
     pub release: String,
 }
 
@@ -63,18 +26,16 @@ pub struct Missing {
     pub remedy: String,
 }
 
-/// Finds the kernel of a series.
+/// Finds the newest kernel of a series in the cache of kernels.
 ///
 /// # Errors
-/// [`Missing`] says what to build.
-pub fn kernel(series: Series) -> Result<Kernel, Missing> {
-    let what = || format!("the kernel {}.x", series.name());
-    let image = from_environment(series.kernel_variable(), what)?;
-    let release = stated_release(&image).ok_or_else(|| Missing {
-        what: what(),
-        remedy: format!("{} is no bzImage", image.display()),
-    })?;
-    Ok(Kernel { image, release })
+/// [`Missing`] says how to build it.
+pub fn kernel(series: KernelSeries) -> Result<Kernel, Missing> {
+    let kernel = built(series)?;
+    Ok(Kernel {
+        image: kernel.bzimage,
+        release: kernel.release,
+    })
 }
 
 /// Finds a statically linked program for the guest.
@@ -82,66 +43,43 @@ pub fn kernel(series: Series) -> Result<Kernel, Missing> {
 /// # Errors
 /// [`Missing`] says how to build it.
 pub fn guest_program(name: &str) -> Result<PathBuf, Missing> {
-    let what = || format!("the guest program {name}");
-    let path = from_environment(GUEST_PROGRAMS, what)?.join(name);
+    let missing = |found: &str| Missing {
+        what: format!("the guest program {name}"),
+        remedy: format!("{found}; build it with `cargo xtask guest`"),
+    };
+    let own = std::env::current_exe().map_err(|error| missing(&error.to_string()))?;
+    let target = target_folder(&own)
+        .ok_or_else(|| missing(&format!("{} is not in a target folder", own.display())))?;
+    let path = target.join(GUEST_PROGRAMS).join(name);
     if path.is_file() {
         return Ok(path);
     }
-    Err(Missing {
-        what: what(),
-        remedy: format!(
-            "{} does not exist; build it with RUSTFLAGS='-C target-feature=+crt-static' \
-             cargo build --profile guest --target x86_64-unknown-linux-gnu --package {name}",
-            path.display()
-        ),
-    })
+    Err(missing(&format!("{} does not exist", path.display())))
 }
 
-/// Finds the folder of the kernel's own live-update test programs, built from a series' source.
+/// Finds the folder of the kernel's own live-update test programs; builds them from the source of
+/// the series' kernel when they are not in the cache yet.
 ///
 /// # Errors
-/// [`Missing`] says what to set.
-pub fn selftests(series: Series) -> Result<PathBuf, Missing> {
-    from_environment(series.selftests_variable(), || {
-        format!("the folder of the {} kernel selftests", series.name())
+/// [`Missing`] says what to build, or how building them failed.
+pub fn selftests(series: KernelSeries) -> Result<PathBuf, Missing> {
+    built(series)?.selftests().map_err(|error| Missing {
+        what: format!("the folder of the {series} kernel selftests"),
+        remedy: error.to_string(),
     })
 }
 
-fn from_environment(variable: &str, what: impl Fn() -> String) -> Result<PathBuf, Missing> {
-    let missing = |remedy| Missing {
-        what: what(),
-        remedy,
-    };
-    let path = std::env::var_os(variable)
-        .map(PathBuf::from)
-        .ok_or_else(|| missing(format!("set {variable} to its path")))?;
-    if path.exists() {
-        return Ok(path);
-    }
-    Err(missing(format!(
-        "{variable} names {}, which does not exist",
-        path.display()
-    )))
+fn built(series: KernelSeries) -> Result<kernel_build::Kernel, Missing> {
+    kernel_build::locate(series).map_err(|error| Missing {
+        what: format!("the kernel {series}.x"),
+        remedy: error.to_string(),
+    })
 }
 
-/// Reads the release out of a bzImage: the offset at 0x20e (less 0x200) of a string whose first
-/// word it is (`kernel_version` in `Documentation/arch/x86/boot.rst`, v7.3).
-fn stated_release(image: &Path) -> Option<String> {
-    let file = File::open(image).ok()?;
-    let mut magic = [0; 4];
-    file.read_exact_at(&mut magic, 0x202).ok()?;
-    if &magic != b"HdrS" {
-        return None;
-    }
-    let mut offset = [0; 2];
-    file.read_exact_at(&mut offset, 0x20e).ok()?;
-    let mut text = [0; 128];
-    let start = u64::from(u16::from_le_bytes(offset)) + 0x200;
-    file.read_exact_at(&mut text, start).ok()?;
-    let word = text.split(|byte| matches!(byte, 0 | b' ')).next()?;
-    String::from_utf8(word.to_vec())
-        .ok()
-        .filter(|word| !word.is_empty())
+/// The folder above `program` that cargo marked as its own.
+fn target_folder(program: &Path) -> Option<&Path> {
+    let is_marked = |folder: &&Path| folder.join("CACHEDIR.TAG").is_file();
+    program.ancestors().skip(1).find(is_marked)
 }
 
 #[cfg(test)]
@@ -149,18 +87,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn release_is_read_from_the_image_header() {
-        let mut image = vec![0; 0x1000];
-        image[0x202..0x206].copy_from_slice(b"HdrS");
-        image[0x20e..0x210].copy_from_slice(&0x300_u16.to_le_bytes());
-        image[0x500..0x512].copy_from_slice(b"7.3.4 (me@host) #1");
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), &image).unwrap();
-        assert_eq!(stated_release(file.path()).as_deref(), Some("7.3.4"));
-        image[0x202] = 0;
-        std::fs::write(file.path(), &image).unwrap();
-        assert_eq!(stated_release(file.path()), None);
-        std::fs::write(file.path(), b"short").unwrap();
-        assert_eq!(stated_release(file.path()), None);
+    fn target_folder_is_the_one_that_cargo_marked() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("build");
+        let program = target.join("debug/deps/scenarios-0f");
+        assert_eq!(target_folder(&program), None);
+        std::fs::create_dir_all(&target).unwrap();
+        std::fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
+        assert_eq!(target_folder(&program), Some(target.as_path()));
+    }
+
+    #[test]
+    fn absent_program_is_named_with_the_command_that_builds_it() {
+        let missing = guest_program("no-such-program").unwrap_err().to_string();
+        assert!(missing.contains("no-such-program"), "{missing}");
+        assert!(missing.contains("cargo xtask guest"), "{missing}");
     }
 }

@@ -37,10 +37,10 @@ mod machine;
 mod qemu;
 
 pub use accel::Accel;
-pub use artifacts::Series;
 pub use builder::Builder;
 pub use command::{Command, Outcome};
 pub use e2e_protocol as protocol;
 pub use error::Error;
 pub use initramfs::{Initramfs, InitramfsError};
+pub use kernel_build::KernelSeries as Series;
 pub use machine::Machine;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::error::{Error, StepFailed, io_error};
-use crate::progress::LiveLine;
+use crate::progress::{LiveLine, announce, minutes};
 
 /// Lines of the log shown on failure.
 const TAIL_LINES: usize = 30;
@@ -28,6 +28,8 @@ pub enum Progress {
         /// How many a build like this had before.
         expected: u64,
     },
+    /// Each test that ended, in a line of its own as the test program printed it.
+    Tests,
     /// Size of the files directly in a folder, for a download.
     FolderBytes(PathBuf),
 }
@@ -88,8 +90,10 @@ impl LoggedCommand {
             .spawn()
             .map_err(|source| Error::Spawn { program, source })?;
         let mut line = LiveLine::new(&self.step);
-        let mut counter = ObjectCounter::open(&self.log)?;
-        let status = self.watch(&mut child, &mut line, &mut counter);
+        let mut follower = LogFollower::open(&self.log)?;
+        let status = self.watch(&mut child, &mut line, &mut follower);
+        follower.read();
+        self.tell_tests(&mut line, &mut follower);
         line.clear();
         let status = status?;
         if !status.success() {
@@ -102,7 +106,7 @@ impl LoggedCommand {
         }
         Ok(Finished {
             elapsed: line.elapsed(),
-            objects: counter.count(),
+            objects: follower.objects,
         })
     }
 
@@ -110,7 +114,7 @@ impl LoggedCommand {
         &self,
         child: &mut Child,
         line: &mut LiveLine,
-        counter: &mut ObjectCounter,
+        follower: &mut LogFollower,
     ) -> Result<ExitStatus, Error> {
         let mut pause = POLL_FIRST;
         loop {
@@ -119,11 +123,14 @@ impl LoggedCommand {
             }
             thread::sleep(pause);
             pause = (pause * 2).min(POLL_MOST);
+            follower.read();
+            self.tell_tests(line, follower);
             let detail = match &self.progress {
                 Progress::Elapsed => String::new(),
                 Progress::Objects { expected } => {
-                    format!("{} of about {expected} objects", counter.count())
+                    format!("{} of about {expected} objects", follower.objects)
                 }
+                Progress::Tests => format!("{} tests done", follower.tests),
                 Progress::FolderBytes(folder) => {
                     format!("{} MB", folder_bytes(folder) / 1_000_000)
                 }
@@ -131,38 +138,66 @@ impl LoggedCommand {
             line.update(&detail, &self.log);
         }
     }
+
+    /// Shows the tests that ended since the last look.
+    fn tell_tests(&self, line: &mut LiveLine, follower: &mut LogFollower) {
+        let ended = std::mem::take(&mut follower.ended_tests);
+        if matches!(self.progress, Progress::Tests) {
+            for test in ended {
+                line.clear();
+                announce(&format!("{:>8}  {test}", minutes(line.elapsed())));
+            }
+        }
+    }
 }
 
-/// Counts kbuild's compile lines while the log grows.
+/// Reads a log while it grows.
 #[derive(Debug)]
-struct ObjectCounter {
+struct LogFollower {
     log: File,
     partial: Vec<u8>,
+    /// Compile lines of kbuild so far.
     objects: u64,
+    /// Tests that ended so far.
+    tests: u64,
+    /// Their lines, until somebody takes them.
+    ended_tests: Vec<String>,
 }
 
-impl ObjectCounter {
+impl LogFollower {
     fn open(log: &Path) -> Result<Self, Error> {
         Ok(Self {
             log: File::open(log).map_err(io_error("open", log))?,
             partial: Vec::new(),
             objects: 0,
+            tests: 0,
+            ended_tests: Vec::new(),
         })
     }
 
-    /// Reads what is new in the log; a log that cannot be read only costs the number.
-    fn count(&mut self) -> u64 {
+    /// Reads what is new in the log; a log that cannot be read only costs the progress.
+    fn read(&mut self) {
         drop(self.log.read_to_end(&mut self.partial));
-        let complete = self.partial.iter().rposition(|byte| *byte == b'\n');
-        if let Some(end) = complete {
-            let lines = self.partial.drain(..=end).collect::<Vec<_>>();
-            let new = lines
-                .split(|byte| *byte == b'\n')
-                .filter(|line| is_object(line));
-            self.objects += u64::try_from(new.count()).unwrap_or(u64::MAX);
+        let Some(end) = self.partial.iter().rposition(|byte| *byte == b'\n') else {
+            return;
+        };
+        let lines = self.partial.drain(..=end).collect::<Vec<_>>();
+        for line in lines.split(|byte| *byte == b'\n') {
+            if is_object(line) {
+                self.objects += 1;
+            } else if let Some(test) = ended_test(line) {
+                self.tests += 1;
+                self.ended_tests.push(test);
+            }
         }
-        self.objects
     }
+}
+
+/// `NAME ... ok` of a test program's line, its padding left out.
+fn ended_test(line: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(line.strip_prefix(b"test ")?);
+    let (name, result) = text.split_once(" ... ")?;
+    Some(format!("{} ... {}", name.trim_end(), result.trim_end()))
 }
 
 fn is_object(line: &[u8]) -> bool {
@@ -217,6 +252,15 @@ mod tests {
         let script = "echo '  CC      a.o'; echo '  AS      b.o'; echo '  LD      vmlinux'; echo CC; echo text";
         let finished = shell(script, folder.path().join("log")).run().unwrap();
         assert_eq!(finished.objects, 3);
+    }
+
+    #[test]
+    fn ends_of_tests_are_told_apart_from_other_lines() {
+        let line = b"test update::7.2_to_7.3      ... FAILED";
+        assert_eq!(ended_test(line).unwrap(), "update::7.2_to_7.3 ... FAILED");
+        for other in ["test result: ok. 2 passed; 0 failed", "running 2 tests", ""] {
+            assert_eq!(ended_test(other.as_bytes()), None);
+        }
     }
 
     #[test]

@@ -32,6 +32,9 @@ enum Task {
         /// Leave out kernels and guest machines.
         #[arg(long)]
         quick: bool,
+        /// Run only the scenarios in guest machines whose name contains this.
+        #[arg(long, value_name = "FILTER", conflicts_with = "quick")]
+        only: Option<String>,
     },
     /// Build, list and find the kernels of the test matrix.
     #[command(subcommand)]
@@ -49,9 +52,13 @@ enum Task {
 /// Runs what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.task {
-        Task::Test { quick } => {
-            let extent = if quick { Extent::Quick } else { Extent::Full };
-            return test_run::run(extent);
+        Task::Test { quick, only } => {
+            let extent = match (quick, only) {
+                (true, _) => Extent::Quick,
+                (false, None) => Extent::Full,
+                (false, Some(filter)) => Extent::Scenarios(filter),
+            };
+            return test_run::run(&extent);
         }
         Task::Kernel(command) => kernel_command::run(command)?,
         Task::Guest => {

@@ -1,7 +1,8 @@
 //! Scenarios on real kernels in the guest machine.
 //!
-//! A scenario whose kernels or programs are not built is skipped with the reason; with
-//! `E2E_REQUIRE` set it fails. Logs of the last run: `e2e-logs/` in the target folder.
+//! `cargo xtask test` builds what they need and runs them, `cargo xtask test --only FILTER` some of
+//! them. A scenario whose kernels or programs are not built is skipped with the reason; with
+//! `E2E_REQUIRE` set, as there, it fails. Logs of the last run: `e2e-logs/` in the target folder.
 
 mod agent;
 mod boot;

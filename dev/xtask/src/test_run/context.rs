@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, anyhow};
-use kernel_build::LoggedCommand;
+use kernel_build::{LoggedCommand, Progress};
 
 use super::counts::Counts;
 use crate::workspace::{Workspace, cargo};
@@ -34,6 +34,8 @@ pub(super) struct Context {
     pub(super) workspace: Workspace,
     pub(super) strictness: Strictness,
     pub(super) unit_runner: UnitRunner,
+    /// Part of the names of the machine tests to run; all of them without.
+    pub(super) only: Option<String>,
 }
 
 /// What a step found.
@@ -82,8 +84,19 @@ impl Context {
 
     /// Runs a test program and counts its tests, whether it succeeds or not.
     pub(super) fn tests(&self, name: &str, command: Command) -> Result<Report> {
+        self.tests_with(name, command, Progress::Elapsed)
+    }
+
+    /// Like [`Self::tests`], with a line for each test as it ends.
+    pub(super) fn long_tests(&self, name: &str, command: Command) -> Result<Report> {
+        self.tests_with(name, command, Progress::Tests)
+    }
+
+    fn tests_with(&self, name: &str, command: Command, progress: Progress) -> Result<Report> {
         let log = self.log(name);
-        let outcome = LoggedCommand::new(name, command, log.clone()).run();
+        let outcome = LoggedCommand::new(name, command, log.clone())
+            .with_progress(progress)
+            .run();
         let text = fs::read(&log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         report_of(outcome.map(drop).map_err(anyhow::Error::from), &text)

@@ -14,12 +14,14 @@ use crate::output;
 use crate::workspace::{Workspace, cargo};
 
 /// How much to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// What needs neither kernels nor machines.
     Quick,
     /// Everything.
     Full,
+    /// The machine tests whose name contains this, and what they need.
+    Scenarios(String),
 }
 
 /// How a step ended.
@@ -31,13 +33,17 @@ enum Outcome {
 }
 
 /// Runs every step of an extent; the exit code tells whether anything failed.
-pub(crate) fn run(extent: Extent) -> Result<ExitCode> {
+pub(crate) fn run(extent: &Extent) -> Result<ExitCode> {
     let context = Context {
         workspace: Workspace::load()?,
         strictness: strictness(env::var("CI").ok().as_deref()),
         unit_runner: unit_runner(),
+        only: match extent {
+            Extent::Scenarios(filter) => Some(filter.clone()),
+            Extent::Quick | Extent::Full => None,
+        },
     };
-    if context.unit_runner == UnitRunner::Cargo {
+    if context.only.is_none() && context.unit_runner == UnitRunner::Cargo {
         output::line(
             "note: cargo-nextest is not installed; unit tests run with `cargo test`, one program at a time",
         );
@@ -178,6 +184,7 @@ mod tests {
             },
             strictness,
             unit_runner: UnitRunner::Cargo,
+            only: None,
         }
     }
 

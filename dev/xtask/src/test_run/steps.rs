@@ -1,9 +1,12 @@
 //! The steps of the test run, in order.
 
+use std::env;
+
 use anyhow::{Result, anyhow};
 use kernel_build::{Freshness, KernelSeries, build_series, locate};
 
 use super::context::{Context, Report, Strictness, UnitRunner};
+use super::counts::Counts;
 use super::runner::Extent;
 use crate::prerequisites::{self, Purpose};
 use crate::{files, guest, layers, links};
@@ -12,7 +15,7 @@ use crate::{files, guest, layers, links};
 pub(super) type StepFn = fn(&Context) -> Result<Report>;
 
 /// One step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) name: &'static str,
     /// Steps without which this one makes no sense.
@@ -25,8 +28,25 @@ const fn step(name: &'static str, needs: &'static [&'static str], run: StepFn) -
 }
 
 /// Lists the steps of an extent.
-pub(super) fn all(extent: Extent, context: &Context) -> Vec<Step> {
-    let mut steps = vec![
+pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
+    let mut steps = match extent {
+        Extent::Quick => on_this_machine(),
+        Extent::Full => [on_this_machine(), before_machines()].concat(),
+        Extent::Scenarios(_) => before_machines(),
+    };
+    if *extent == Extent::Full {
+        steps.push(step("header check", &["kernels"], header_check));
+    }
+    if *extent != Extent::Quick && !context.workspace.machine_tests().is_empty() {
+        let needs = &["kernels", "selftests", "guest programs"];
+        steps.push(step("machine tests", needs, machine_tests));
+    }
+    steps
+}
+
+/// What needs neither kernels nor machines.
+fn on_this_machine() -> Vec<Step> {
+    vec![
         step("format", &[], format),
         step("layers", &[], layers),
         step("files", &[], files),
@@ -37,20 +57,17 @@ pub(super) fn all(extent: Extent, context: &Context) -> Vec<Step> {
         step("test tools", &[], test_tools),
         step("unit tests", &["test tools"], unit_tests),
         step("doctests", &[], doctests),
-    ];
-    if extent == Extent::Full {
-        steps.extend([
-            step("machine tools", &[], machine_tools),
-            step("kernels", &["machine tools"], kernels),
-            step("selftests", &["kernels"], selftests),
-            step("guest programs", &["machine tools"], guest_programs),
-        ]);
-        if !context.workspace.machine_tests().is_empty() {
-            let needs = &["kernels", "selftests", "guest programs"];
-            steps.push(step("machine tests", needs, machine_tests));
-        }
-    }
-    steps
+    ]
+}
+
+/// What tests in machines run on.
+fn before_machines() -> Vec<Step> {
+    vec![
+        step("machine tools", &[], machine_tools),
+        step("kernels", &["machine tools"], kernels),
+        step("selftests", &["kernels"], selftests),
+        step("guest programs", &["machine tools"], guest_programs),
+    ]
 }
 
 fn format(context: &Context) -> Result<Report> {
@@ -84,16 +101,17 @@ fn none_of(violations: &[String]) -> Result<Report> {
     }
 }
 
+/// Every target; those with `test = false`, which `--all-targets` leaves out, one by one.
 fn clippy(context: &Context) -> Result<Report> {
-    let arguments = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    context.check("clippy", context.cargo(&arguments))
+    let deny = ["--", "-D", "warnings"];
+    let all = ["clippy", "--workspace", "--all-targets"];
+    let mut report = context.check("clippy", context.cargo(&[&all[..], &deny].concat()))?;
+    for (package, test) in context.workspace.machine_tests() {
+        let one = ["clippy", "--package", &package, "--test", &test];
+        let command = context.cargo(&[&one[..], &deny].concat());
+        report.add(context.check(&format!("clippy {package} {test}"), command)?);
+    }
+    Ok(report)
 }
 
 fn docs(context: &Context) -> Result<Report> {
@@ -163,23 +181,60 @@ fn guest_programs(context: &Context) -> Result<Report> {
     Ok(Report::passed())
 }
 
+/// Compares the ABI crates with every kernel's headers, also as the kernel's own build sees them.
+fn header_check(_: &Context) -> Result<Report> {
+    let mut report = Report::default();
+    for series in KernelSeries::ALL {
+        let kernel = locate(series)?;
+        let found = header_check::check(&kernel.source, Some(&kernel.headers))?;
+        if !found.is_clean() {
+            return Err(anyhow!("kernel {}:\n{found}", kernel.version));
+        }
+        report.add(Report::passed());
+        let note = format!("kernel {}: {} values", kernel.version, found.compared);
+        report.notes.push(note);
+    }
+    Ok(report)
+}
+
 /// Runs the test targets that packages declare in `[package.metadata.xtask] machine-tests`.
 fn machine_tests(context: &Context) -> Result<Report> {
+    let sources: Result<Vec<_>, _> = KernelSeries::ALL
+        .into_iter()
+        .map(|series| locate(series).map(|kernel| kernel.source))
+        .collect();
+    let sources = env::join_paths(sources?)?;
     let mut report = Report::default();
     for (package, test) in context.workspace.machine_tests() {
         let name = format!("{package} {test}");
-        let command = context.cargo(&["test", "--package", &package, "--test", &test]);
-        let mut found = context.tests(&name, command)?;
-        if context.strictness == Strictness::Strict && found.counts.skipped > 0 {
-            found
-                .notes
-                .push("CI=true: a skipped machine test is a failure".to_owned());
-            found.counts.failed += found.counts.skipped;
-            found.counts.skipped = 0;
+        let mut command = context.cargo(&["test", "--package", &package, "--test", &test]);
+        // What is missing is a failure here: the steps before have built it.
+        command
+            .env("E2E_REQUIRE", "1")
+            .env("HEADER_CHECK_SOURCES", &sources);
+        if let Some(filter) = &context.only {
+            command.args(["--", filter]);
         }
-        report.add(found);
+        let found = context.long_tests(&name, command)?;
+        report.add(strictly(context.strictness, found));
+    }
+    if report.counts == Counts::default() {
+        let filter = context.only.as_deref().unwrap_or_default();
+        return Err(anyhow!("no machine test has {filter:?} in its name"));
     }
     Ok(report)
+}
+
+/// Under continuous integration a test that did not run has failed.
+fn strictly(strictness: Strictness, mut report: Report) -> Report {
+    if strictness == Strictness::Strict && report.counts.skipped > 0 {
+        report
+            .notes
+            .push("CI=true: a skipped machine test is a failure".to_owned());
+        report.counts.failed += report.counts.skipped;
+        report.counts.skipped = 0;
+    }
+    report
 }
 
 #[cfg(test)]
@@ -201,17 +256,18 @@ mod tests {
             workspace: serde_json::from_value::<Workspace>(workspace).unwrap(),
             strictness: Strictness::Lenient,
             unit_runner: UnitRunner::Cargo,
+            only: None,
         }
     }
 
-    fn names(extent: Extent, context: &Context) -> Vec<&'static str> {
+    fn names(extent: &Extent, context: &Context) -> Vec<&'static str> {
         all(extent, context).iter().map(|step| step.name).collect()
     }
 
     #[test]
     fn quick_runs_neither_kernels_nor_machines() {
         let declared = context(&json!({ "xtask": { "machine-tests": ["scenarios"] } }));
-        let quick = names(Extent::Quick, &declared);
+        let quick = names(&Extent::Quick, &declared);
         assert!(quick.contains(&"unit tests"));
         assert!(!quick.contains(&"kernels") && !quick.contains(&"machine tests"));
     }
@@ -220,7 +276,7 @@ mod tests {
     fn declared_machine_tests_come_last() {
         let declared = context(&json!({ "xtask": { "machine-tests": ["scenarios"] } }));
         assert_eq!(
-            names(Extent::Full, &declared).last(),
+            names(&Extent::Full, &declared).last(),
             Some(&"machine tests")
         );
         assert_eq!(
@@ -228,14 +284,40 @@ mod tests {
             [("e2e".into(), "scenarios".into())]
         );
         let plain = context(&json!(null));
-        assert!(!names(Extent::Full, &plain).contains(&"machine tests"));
+        assert!(!names(&Extent::Full, &plain).contains(&"machine tests"));
+    }
+
+    #[test]
+    fn only_some_scenarios_still_need_everything_that_machines_run_on() {
+        let declared = context(&json!({ "xtask": { "machine-tests": ["scenarios"] } }));
+        let steps = names(&Extent::Scenarios("update".into()), &declared);
+        let wanted = [
+            "machine tools",
+            "kernels",
+            "selftests",
+            "guest programs",
+            "machine tests",
+        ];
+        assert_eq!(steps, wanted);
+    }
+
+    #[test]
+    fn skipped_machine_test_fails_in_ci_only() {
+        let skipped = || Report {
+            counts: Counts::ONE_SKIPPED,
+            notes: Vec::new(),
+        };
+        let strict = strictly(Strictness::Strict, skipped());
+        assert_eq!(strict.counts, Counts::ONE_FAILED);
+        let lenient = strictly(Strictness::Lenient, skipped());
+        assert_eq!(lenient.counts, Counts::ONE_SKIPPED);
     }
 
     #[test]
     fn every_need_is_an_earlier_step() {
         let declared = context(&json!({ "xtask": { "machine-tests": ["scenarios"] } }));
         let mut seen = Vec::new();
-        for step in all(Extent::Full, &declared) {
+        for step in all(&Extent::Full, &declared) {
             for need in step.needs {
                 assert!(seen.contains(need), "{} needs {need}", step.name);
             }
