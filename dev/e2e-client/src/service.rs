@@ -194,8 +194,15 @@ impl Service {
         let name = self.name.clone();
         thread::spawn(move || -> anyhow::Result<()> {
             let mut could = None;
-            for size in [8192, 4096].into_iter().cycle() {
-                let can = file.set_len(size).map_err(|error| error.raw_os_error());
+            loop {
+                // Always to another size: what is preserved may still be "resized" to the one it
+                // has.
+                let other = if file.metadata()?.len() == 4096 {
+                    8192
+                } else {
+                    4096
+                };
+                let can = file.set_len(other).map_err(|error| error.raw_os_error());
                 if could != Some(can) {
                     match can {
                         Ok(()) => say!("{name}: resize works"),
@@ -205,7 +212,6 @@ impl Service {
                 }
                 thread::sleep(Duration::from_millis(5));
             }
-            Ok(())
         });
         Ok(())
     }
