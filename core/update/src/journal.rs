@@ -47,6 +47,9 @@ pub struct Journal {
     /// The update under way, or the last one. Default when absent: none since the cold boot.
     #[serde(default)]
     pub update: Option<UpdateRecord>,
+    /// Why what the previous kernel handed over cannot be read. Default when absent: it could be.
+    #[serde(default)]
+    pub handover_error: Option<String>,
 }
 
 /// One update.

@@ -304,6 +304,7 @@ mod tests {
                 timeline,
                 ..UpdateRecord::default()
             }),
+            ..Journal::default()
         }
     }
 

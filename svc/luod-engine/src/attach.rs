@@ -24,6 +24,8 @@ impl Engine {
         let now = self.host.now();
         let mut state = self.wait_until_free(peer, name.as_str())?;
         if state.journal.service(name.as_str()).is_none() {
+            // What it kept may be in there: it must not take nothing for a first start.
+            self.check_handover(&state)?;
             state.check_may_change()?;
             if state.journal.services.len() >= MAX_SERVICES {
                 let text = format!("{MAX_SERVICES} services are registered, no more are possible");

@@ -14,7 +14,7 @@ impl Engine {
         let is_image_loaded = self.host.is_image_loaded();
         let holder_pid = Some(self.keeper.holder_pid());
         let state = self.state();
-        if let Some(reason) = &state.handover_error {
+        if let Some(reason) = &state.journal.handover_error {
             device = DeviceStatus {
                 is_usable: false,
                 reason: format!("what the previous kernel handed over cannot be read: {reason}"),
@@ -71,6 +71,12 @@ impl Engine {
     /// Finishes for a service that does not, or for all of them.
     pub(crate) fn finish_for(&self, request: &Finish) -> Result<(), Refusal> {
         let mut state = self.state();
+        if request.discard && request.service.is_none() {
+            if let Some(reason) = state.journal.handover_error.take() {
+                tracing::warn!(reason, "the unreadable handover is given up");
+                return self.save(&state);
+            }
+        }
         let services = match &request.service {
             Some(service) => vec![service.clone()],
             None => state.journal.unfinished(),

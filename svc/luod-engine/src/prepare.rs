@@ -255,14 +255,16 @@ impl Engine {
     }
 
     /// Refuses while an unreadable handover would be lost for good.
-    fn check_handover(&self, state: &State) -> Result<(), Refusal> {
-        match &state.handover_error {
+    pub(crate) fn check_handover(&self, state: &State) -> Result<(), Refusal> {
+        match &state.journal.handover_error {
             None => Ok(()),
             Some(reason) => Err(Refusal::new(
                 Code::HandoverUnreadable,
                 format!("what the previous kernel handed over cannot be read: {reason}"),
             )
-            .with_hint("another jump would lose it for good; save what you can, then cold-boot")),
+            .with_hint(
+                "cold-boot after saving what you can, or give it up for good with `luoctl finish --discard`",
+            )),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Engine {
             }
             Err(refusal) => {
                 tracing::error!(%refusal, "what the previous kernel handed over cannot be read");
-                state.handover_error = Some(refusal.to_string());
+                state.journal.handover_error = Some(refusal.to_string());
             }
         }
         Received::Handover

@@ -25,8 +25,6 @@ pub(crate) struct State {
     pub(crate) step: Option<Step>,
     /// Services that took part in PREPARE: they must be there at FREEZE.
     pub(crate) participants: BTreeSet<String>,
-    /// Why what the previous kernel handed over cannot be read.
-    pub(crate) handover_error: Option<String>,
 }
 
 /// A connected program.

@@ -227,12 +227,30 @@ fn a_damaged_journal_is_reported_and_never_overwritten_by_a_second_jump() {
     let before = Boot::cold();
     let peer = before.attach(1, "cache");
     before.keep(&peer, "cache", "arena");
-    let after = before.jump(|host| host.replace("luod", 0, memfd("no journal at all, but long")));
+    let mut after =
+        before.jump(|host| host.replace("luod", 0, memfd("no journal at all, but long")));
     let refusal = after.prepare().unwrap_err();
     assert_eq!(refusal.code, Code::HandoverUnreadable);
     assert!(refusal.message.contains("starts with"), "{refusal}");
     let device = after.engine.status().device;
     assert!(device.reason.contains("starts with"), "{device:?}");
+    // A service is not told that there was nothing, not even by a luod that was started again.
+    after.restart_luod();
+    let peer = Peer {
+        connection: 1,
+        pid: 1000,
+        uid: 0,
+    };
+    let refusal = after.engine.attach(&peer, "cache").unwrap_err();
+    assert_eq!(refusal.code, Code::HandoverUnreadable);
+    // Until the operator gives it up.
+    let give_up = FinishFor {
+        service: None,
+        discard: true,
+    };
+    after.engine.finish_for(&give_up).unwrap();
+    after.engine.attach(&peer, "cache").unwrap();
+    after.prepare().unwrap();
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn sample() -> Journal {
             session: Some(session),
             items: alloc::vec![item],
         }],
+        handover_error: Some("damaged".into()),
         update: Some(UpdateRecord {
             id: "u1".into(),
             ..UpdateRecord::default()
