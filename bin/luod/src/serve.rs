@@ -52,6 +52,7 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
         .clone()
         .unwrap_or_else(|| dir.join("liveupdate.sock"));
     let listener = listen(&socket)?;
+    tracing::debug!(socket = %socket.display(), "listening");
     let keeper = Keeper::open(dir, Box::new(launch_holder))?;
     let engine = Arc::new(Engine::start(Box::new(LinuxHost::new()), keeper)?);
     let keeper = engine.keeper();

@@ -12,7 +12,7 @@ const GUEST_PACKAGES: [&str; 5] = ["luod", "luoctl", "kvcache", "e2e-agent", "e2
 
 /// A guest has no dynamic loader, whatever the machine it was built on has.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-const RUSTFLAGS: &str = "-C target-feature=+crt-static";
+const RUSTFLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
 /// The profile of this name in the workspace manifest.
 const PROFILE: &str = "guest";
 

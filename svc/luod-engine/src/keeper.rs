@@ -93,6 +93,7 @@ impl Keeper {
                 Err(_error) => thread::sleep(Duration::from_millis(10)),
             }
         };
+        tracing::debug!(pid = inner.holder_pid, "connected to the holder");
         let inner = Mutex::new(inner);
         Ok(Self {
             socket,

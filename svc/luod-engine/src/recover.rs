@@ -120,6 +120,7 @@ impl Engine {
         let Some(session) = session else {
             return Ok(None);
         };
+        tracing::debug!("the journal's session is retrieved");
         // Before anything else: from here on this session may be lost only with this process and
         // the holder together.
         let duplicate = session
@@ -158,6 +159,7 @@ impl Engine {
         for service in &mut state.journal.services {
             self.receive_service(service);
         }
+        tracing::debug!("every session is retrieved");
         // Written by a luod that froze, whatever it recorded last: the jump has happened.
         state.journal.phase = Phase::Frozen.after(Event::Jump).unwrap_or(Phase::Updated);
         state.mark(MarkKind::SessionsRetrieved, None, self.host.now());
