@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::kernel_command::{self, KernelCommand};
 use crate::test_run::{self, Extent};
 use crate::workspace::Workspace;
-use crate::{files, guest, layers, output};
+use crate::{demo, files, guest, layers, output};
 
 /// Builds kernels, checks the workspace and runs every test.
 #[derive(Debug, Parser)]
@@ -36,6 +36,11 @@ enum Task {
         #[arg(long, value_name = "FILTER", conflicts_with = "quick")]
         only: Option<String>,
     },
+    /// Show a live update: a cache with a million keys goes from one kernel to the next in a virtual machine.
+    ///
+    /// Builds what is missing (kernels: some ten minutes, once), boots Linux 7.2, fills the cache, updates to Linux 7.3
+    /// with luoctl and checks every key. Logs are in xtask-logs/ of the target folder.
+    Demo,
     /// Build, list and find the kernels of the test matrix.
     #[command(subcommand)]
     Kernel(KernelCommand),
@@ -58,6 +63,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             };
             return test_run::run(&extent);
         }
+        Task::Demo => demo::run()?,
         Task::Kernel(command) => kernel_command::run(command)?,
         Task::Guest => {
             let folder = guest::guest_binaries(&Workspace::load()?)?;
