@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
+use kernel_build::{Freshness, KernelSeries, build_series};
+
+use crate::host::prepare;
 use crate::kernel_command::{self, KernelCommand};
+use crate::prerequisites::{self, Purpose};
 use crate::test_run::{self, Extent};
 use crate::workspace::Workspace;
-use crate::{files, guest, layers, links, output};
+use crate::{demo, files, guest, layers, links, output};
 
 /// Builds kernels, checks the workspace and runs every test.
 #[derive(Debug, Parser)]
@@ -36,6 +40,14 @@ enum Task {
         #[arg(long, value_name = "FILTER", conflicts_with = "quick")]
         only: Option<String>,
     },
+    /// Show a live update: a cache with a million keys goes from one kernel to the next in a virtual machine.
+    ///
+    /// Builds what is missing (kernels: some ten minutes, once), boots Linux 7.2, fills the cache, updates to Linux 7.3
+    /// with luoctl and checks every key. Logs are in xtask-logs/ of the target folder.
+    Demo,
+    /// Measure; nothing is asserted.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Build, list and find the kernels of the test matrix.
     #[command(subcommand)]
     Kernel(KernelCommand),
@@ -49,6 +61,18 @@ enum Task {
     Links,
 }
 
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Measure the blackout of live updates beside the bare kexec of the kernel's selftest, for several sizes of memory.
+    ///
+    /// About a minute and a half a run. The numbers are also in xtask-logs/bench-update.json of the target folder.
+    Update {
+        /// Runs of each case; they are interleaved.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+}
+
 /// Runs what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.task {
@@ -60,6 +84,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             };
             return test_run::run(&extent);
         }
+        Task::Demo => demo::run()?,
+        Task::Bench(BenchCommand::Update { runs }) => bench_update(runs)?,
         Task::Kernel(command) => kernel_command::run(command)?,
         Task::Guest => {
             let folder = guest::guest_binaries(&Workspace::load()?)?;
@@ -70,6 +96,16 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Task::Links => check_links()?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn bench_update(runs: usize) -> Result<()> {
+    prerequisites::ensure(&[Purpose::Kernel, Purpose::Machine])?;
+    let workspace = Workspace::load()?;
+    for series in KernelSeries::ALL {
+        build_series(series, Freshness::Cached)?.selftests()?;
+    }
+    let logs = prepare(&workspace)?;
+    bench::update(runs, &logs.join("bench"), &logs.join("bench-update.json"))
 }
 
 fn check_layers() -> Result<()> {

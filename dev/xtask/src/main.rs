@@ -1,8 +1,10 @@
 //! The one tool of this repository: `cargo xtask` builds kernels, checks the workspace and runs every test.
 
 mod cli;
+mod demo;
 mod files;
 mod guest;
+mod host;
 mod kernel_command;
 mod layers;
 mod links;

@@ -1,4 +1,4 @@
-//! `bench update`: how long services are down in a live update, beside the bare kexec of the
+//! How long services are down in a live update, beside the bare kexec of the
 //! kernel's own selftest, on the same guest machine and in the same run.
 //!
 //! Both begin when the last thing before the jump begins, both end when what was preserved is back
@@ -16,39 +16,26 @@ mod guest;
 mod sample;
 mod table;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context as _;
-use clap::Parser;
 
 use crate::guest::Case;
 use crate::sample::Samples;
 
-/// Measures live updates and prints ratios.
-#[derive(Debug, Parser)]
-enum Arguments {
-    /// Blackout of a live update beside the bare kexec, for several sizes of memory.
-    Update {
-        /// Runs of each case.
-        #[arg(long, default_value_t = 5)]
-        runs: usize,
-        /// Folder for the logs of the machines.
-        #[arg(long, default_value = "target/bench-logs")]
-        logs: PathBuf,
-        /// File for the numbers, as JSON.
-        #[arg(long, default_value = "target/bench-update.json")]
-        json: PathBuf,
-    },
-}
-
-fn main() -> anyhow::Result<()> {
-    let Arguments::Update { runs, logs, json } = Arguments::parse();
+/// Measures `runs` times each case, prints a table, and writes every number to `json`. Logs of the
+/// machines are in `logs`.
+///
+/// # Errors
+/// A guest program, kernel or selftest is not built, or a machine failed.
+pub fn update(runs: usize, logs: &Path, json: &Path) -> anyhow::Result<()> {
     let mut samples = Samples::default();
     for run in 0..runs {
         for case in Case::ALL {
             let folder = logs.join(format!("{}-{run}", case.name()));
             let sample = guest::measure(case, &folder).with_context(|| {
-                format!("run {run} of {}; logs in {}", case.name(), folder.display())
+                let (name, folder) = (case.name(), folder.display());
+                format!("run {run} of {name}; logs in {folder}")
             })?;
             table::progress(run, case, &sample);
             samples.add(case, sample);
@@ -56,5 +43,5 @@ fn main() -> anyhow::Result<()> {
     }
     table::print(&samples);
     let text = serde_json::to_string_pretty(&samples)?;
-    std::fs::write(&json, text).with_context(|| format!("write {}", json.display()))
+    std::fs::write(json, text).with_context(|| format!("write {}", json.display()))
 }
