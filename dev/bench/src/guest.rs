@@ -30,25 +30,37 @@ pub(crate) enum Case {
         memory: &'static str,
         /// Name in the table.
         name: &'static str,
+        /// Pages of its memory.
+        pages: Pages,
     },
+}
+
+/// Pages of memfds: what is preserved and retrieved is folios, and a 2 GiB memfd has 1,024 huge
+/// ones or 524,288 small ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// 2 MiB wherever possible.
+    Huge,
+    /// 4 KiB, the kernel's default.
+    Small,
+}
+
+const fn ours(name: &'static str, memory: &'static str, pages: Pages) -> Case {
+    Case::Ours {
+        memory,
+        name,
+        pages,
+    }
 }
 
 impl Case {
     /// Every case.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Bare,
-        Self::Ours {
-            memory: "64K",
-            name: "0",
-        },
-        Self::Ours {
-            memory: "256M",
-            name: "256 MiB",
-        },
-        Self::Ours {
-            memory: "2G",
-            name: "2 GiB",
-        },
+        ours("0", "64K", Pages::Huge),
+        ours("256 MiB", "256M", Pages::Huge),
+        ours("2 GiB", "2G", Pages::Huge),
+        ours("2 GiB, 4K", "2G", Pages::Small),
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -67,8 +79,8 @@ pub(crate) fn measure(case: Case, folder: &Path) -> anyhow::Result<Sample> {
     }
     let machine = boot(case, folder)?;
     let sample = match case {
-        Case::Bare => bare(&machine, folder)?,
-        Case::Ours { .. } => ours(&machine)?,
+        Case::Bare => without_us(&machine, folder)?,
+        Case::Ours { .. } => with_luoctl(&machine)?,
     };
     machine.poweroff()?;
     // The image is the same each time and large.
@@ -94,10 +106,15 @@ fn boot(case: Case, folder: &Path) -> anyhow::Result<Machine> {
     image.autostart(&services(case))?;
     let image = image.write_to(&folder.join("initramfs.cpio"))?;
     let kernel = artifacts::kernel(FROM)?;
-    // Huge pages: what must be preserved and retrieved is folios, and a 2 GiB memfd has 1024 of
-    // them instead of 524,288. Cases without memory are not touched by it.
+    let pages = match case {
+        Case::Ours {
+            pages: Pages::Small,
+            ..
+        } => "never",
+        _ => "always",
+    };
     Ok(Machine::builder(&kernel.image, &image, folder)
-        .append("transparent_hugepage_shmem=always")
+        .append(&format!("transparent_hugepage_shmem={pages}"))
         .memory_mib(MEMORY_MIB)
         .boot()?)
 }
@@ -135,7 +152,7 @@ fn start(name: &str, command: &str, when: When) -> Autostart {
     }
 }
 
-fn bare(machine: &Machine, folder: &Path) -> anyhow::Result<Sample> {
+fn without_us(machine: &Machine, folder: &Path) -> anyhow::Result<Sample> {
     let stage_1 = format!("/selftests/{SELFTEST}");
     machine.run([stage_1.as_str(), "-s", "1"])?.success()?;
     let jump = ["/bin/e2e-client", "bare-kexec", "--kernel", "/boot/to"];
@@ -155,7 +172,7 @@ fn bare(machine: &Machine, folder: &Path) -> anyhow::Result<Sample> {
     })
 }
 
-fn ours(machine: &Machine) -> anyhow::Result<Sample> {
+fn with_luoctl(machine: &Machine) -> anyhow::Result<Sample> {
     machine.wait_log("client", "answered at ", PATIENCE)?;
     let update = [
         "/bin/luoctl",

@@ -22,7 +22,7 @@ const COLUMNS: [Column; 6] = [
 /// One line a run, so that nobody waits before a silent screen.
 pub(crate) fn progress(run: usize, case: Case, sample: &Sample) {
     println!(
-        "run {run} {:<10} blackout {:8.0} ms",
+        "run {run} {:<12} blackout {:8.0} ms",
         case.name(),
         sample.blackout
     );
@@ -31,7 +31,7 @@ pub(crate) fn progress(run: usize, case: Case, sample: &Sample) {
 /// The table: medians with their ranges in milliseconds, and the ratios.
 pub(crate) fn print(samples: &Samples) {
     println!("\nmedian (least..most) in ms; the counter runs through the jump");
-    print!("{:<10}", "case");
+    print!("{:<12}", "case");
     for (title, _) in COLUMNS {
         print!(" {title:>22}");
     }
@@ -43,7 +43,7 @@ pub(crate) fn print(samples: &Samples) {
     };
     let bare = blackout(Case::Bare);
     for case in Case::ALL {
-        print!("{:<10}", case.name());
+        print!("{:<12}", case.name());
         for (_, number_fn) in COLUMNS {
             let text = samples.spread(case, number_fn).map_or_else(
                 || "-".to_owned(),
