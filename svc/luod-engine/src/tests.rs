@@ -1,5 +1,6 @@
 //! Whole updates on the fake kernel: what is kept, what is refused, what is reported.
 
+mod barrier;
 mod crashes;
 
 use std::os::fd::OwnedFd;
@@ -353,94 +354,6 @@ fn a_command_line_that_would_lose_everything_is_refused_before_anything_is_touch
         assert_eq!(answer.unwrap_err().code, Code::ImageRefused, "{cmdline}");
     }
     assert!(!boot.host.kernel().is_loaded && boot.engine.report().is_none());
-}
-
-#[test]
-fn a_silent_service_is_named_when_its_time_is_over() {
-    let boot = Boot::cold();
-    let peer = boot.attach(1, "slow");
-    subscribe(&boot, &peer, "slow");
-    let refusal = boot.prepare().unwrap_err();
-    assert_eq!(refusal.code, Code::Cancelled);
-    assert!(
-        refusal.message.contains("slow did not answer prepare"),
-        "{refusal}"
-    );
-}
-
-/// Runs PREPARE in a thread and `act` once the service has been asked.
-fn during_prepare(boot: &Boot, act: impl FnOnce(&str)) -> Result<(), Refusal> {
-    let engine = Arc::clone(&boot.engine);
-    let request = load_request("liveupdate=on");
-    let update = thread::spawn(move || engine.prepare(&request, LONG, &mut ignore));
-    while boot.engine.state().step.is_none() {
-        thread::sleep(Duration::from_millis(1));
-    }
-    act(&update_id(boot));
-    update.join().unwrap()
-}
-
-#[test]
-fn a_veto_cancels_with_the_services_own_words() {
-    let boot = Boot::cold();
-    let peer = boot.attach(1, "vm");
-    subscribe(&boot, &peer, "vm");
-    let refusal = during_prepare(&boot, |update_id| {
-        let (service, reason) = ("vm".to_owned(), "migrating".to_owned());
-        let veto = Veto {
-            service,
-            update_id: update_id.to_owned(),
-            reason,
-        };
-        boot.engine.veto(&peer, &veto).unwrap();
-    });
-    let refusal = refusal.unwrap_err();
-    assert_eq!(refusal.code, Code::Cancelled);
-    assert!(
-        refusal.message.contains("vm refused prepare: migrating"),
-        "{refusal}"
-    );
-}
-
-#[test]
-fn a_service_that_ends_during_prepare_cancels_and_keeps_its_memory() {
-    let boot = Boot::cold();
-    let peer = boot.attach(1, "vm");
-    boot.keep(&peer, "vm", "ram");
-    subscribe(&boot, &peer, "vm");
-    let refusal = during_prepare(&boot, |_| boot.engine.detach(&peer)).unwrap_err();
-    assert!(
-        refusal.message.contains("vm ended during prepare"),
-        "{refusal}"
-    );
-    let peer = boot.attach(2, "vm");
-    let fd = boot.engine.get_item(&peer, &named("vm", "ram")).unwrap();
-    assert_eq!(content(&fd), "content of ram");
-}
-
-#[test]
-fn a_participant_that_is_gone_at_freeze_stops_the_jump() {
-    let boot = Boot::cold();
-    let peer = boot.attach(1, "vm");
-    boot.keep(&peer, "vm", "ram");
-    subscribe(&boot, &peer, "vm");
-    during_prepare(&boot, |update_id| {
-        let (service, event) = ("vm".to_owned(), Event::Prepare);
-        let answer = Answer {
-            service,
-            event,
-            update_id: update_id.to_owned(),
-        };
-        boot.engine.ready(&peer, &answer).unwrap();
-    })
-    .unwrap();
-    boot.engine.detach(&peer);
-    let refusal = boot.engine.execute(LONG, &mut ignore).unwrap_err();
-    assert!(refusal.message.contains("vm ended"), "{refusal}");
-    assert!(
-        boot.host.kernel().handed_over.is_empty(),
-        "it jumped all the same"
-    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd as _;
 
+use super::barrier::during_prepare;
 use super::*;
 use crate::Host as _;
 use crate::engine::{JOURNAL_SESSION, session_key};
