@@ -1,0 +1,39 @@
+//! Kexec Handover in Rust: what one Linux hands to the next, byte by byte.
+//!
+//! Vocabulary:
+//!
+//! * A *block* is 2^order contiguous pages that the next kernel must not use: a [`Key`] in the
+//!   [`RadixTree`], which is the memory map of a handover.
+//! * Everything works on physical memory through [`PhysMem`]: a memory image, a running host, an
+//!   emulated machine. Nothing is trusted: addresses are checked before they are followed, walks
+//!   are bounded by what memory there is.
+//!
+//! Formats: crate `kho_abi`; behaviour: `kernel/liveupdate/kexec_handover.c`, v7.2 and v7.3.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::panic_in_result_fn
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod key;
+mod mem;
+mod phys;
+mod radix;
+#[cfg(test)]
+mod ram;
+
+pub use key::{Key, KeyError};
+pub use kho_abi::PageSize;
+pub use mem::{MemError, PageAlloc, PhysMem, PhysMemMut};
+pub use phys::{Order, Pfn, PhysAddr};
+pub use radix::{RadixError, RadixTree, Walk};
