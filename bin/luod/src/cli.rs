@@ -11,7 +11,7 @@ use std::path::PathBuf;
 ///
 /// Services find it at its socket (crate `liveupdate`, Varlink interface io.liveupdate.Service);
 /// operators drive it with luoctl. It starts a second process, the holder, which has a duplicate
-/// of every descriptor: killing luod loses nothing, ending the holder as well does.
+/// of every descriptor: killing luod loses nothing; when the holder is ended as well, everything is lost.
 #[derive(Debug, clap::Parser)]
 #[command(name = "luod", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {

@@ -79,7 +79,7 @@ impl RadixTree {
                 check_node(next, page_size)?
             } else {
                 let Some(page) = mem.alloc_page() else {
-                    return undo(mem, anchor, &new);
+                    return undo(mem, &new);
                 };
                 // The new branch is complete before the tree leads to it.
                 match anchor {
@@ -148,11 +148,7 @@ impl RadixTree {
 }
 
 /// Takes back what a failed add has made; nothing leads to it yet.
-fn undo(
-    mem: &mut impl TreeMem,
-    _anchor: Option<(PhysAddr, PhysAddr)>,
-    new: &[PhysAddr],
-) -> Result<(), RadixError> {
+fn undo(mem: &mut impl TreeMem, new: &[PhysAddr]) -> Result<(), RadixError> {
     new.iter().for_each(|&page| mem.free_page(page));
     Err(RadixError::NoMemory)
 }
