@@ -6,6 +6,8 @@
 
 use std::path::PathBuf;
 
+use tracing_subscriber::filter::Targets;
+
 /// Keeps what services hold in memory over their restart, over its own, and over a live update of
 /// the kernel.
 ///
@@ -24,8 +26,14 @@ pub(crate) struct Cli {
     pub(crate) socket: Option<PathBuf>,
 
     /// What to log: error, warn, info, debug, or filters like luod_engine=debug
-    #[arg(long, value_name = "FILTER", env = "LUOD_LOG", global = true)]
-    pub(crate) log: Option<String>,
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "LUOD_LOG",
+        default_value = "info",
+        global = true
+    )]
+    pub(crate) log: Targets,
 
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

@@ -11,7 +11,7 @@ mod serve;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    serve::log(cli.log.as_deref());
+    serve::log(&cli.log);
     let answer = match &cli.command {
         Some(cli::Command::Hold { socket }) => serve::hold(socket),
         None => serve::serve(&cli),

@@ -14,17 +14,19 @@ use anyhow::{Context as _, bail};
 use live_varlink::Server;
 use luod_engine::{Engine, Keeper, LinuxHost, SERVER_INFO, Wire, holder};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Cli;
 
 /// Logs to standard error, without colours: a supervisor collects it.
-pub(crate) fn log(filter: Option<&str>) {
-    let filter = EnvFilter::builder().parse_lossy(filter.unwrap_or("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+pub(crate) fn log(filter: &Targets) {
+    let output = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(false)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(output.with_filter(filter.clone()))
         .init();
 }
 
