@@ -66,6 +66,7 @@ fn with_luod(lab: &Lab) -> anyhow::Result<()> {
 
     // The same service, started again, has everything it kept.
     host.kill("s")?;
+    anothers_name(&host)?;
     host.spawn("s", SERVICE)?;
     host.wait_lines("s", "verified, kept", 2)?;
     host.wait_lines("s", "s: subscribed", 2)?;
@@ -75,6 +76,17 @@ fn with_luod(lab: &Lab) -> anyhow::Result<()> {
     let report = host.json("report")?;
     ensure!(report["lost"] == serde_json::json!([]), "{report:#}");
     Ok(host.machine.poweroff()?)
+}
+
+/// What is kept for a user that has ended is no other user's.
+fn anothers_name(host: &Host) -> anyhow::Result<()> {
+    let service = Command::new(["/bin/e2e-client", "service", "--name", "s"]);
+    let outcome = host.machine.run(service.user(NOBODY, NOBODY))?;
+    let parts = [
+        "belongs to user 0, this program runs as user 65534",
+        "choose another name",
+    ];
+    check_refusal(&outcome, 1, &parts)
 }
 
 /// Who may do what; and nobody there to ask.
@@ -212,13 +224,7 @@ fn names(host: &Host) -> anyhow::Result<()> {
     ] {
         check_refusal(&host.machine.run(service(name))?, 1, &[why])?;
     }
-    // The name of `offering`, which root's program gave up, is still root's.
-    let outcome = host.machine.run(service("offering").user(NOBODY, NOBODY))?;
-    let parts = [
-        "belongs to user 0, this program runs as user 65534",
-        "choose another name",
-    ];
-    check_refusal(&outcome, 1, &parts)
+    Ok(())
 }
 
 /// The kernel's own refusals, in the client library's words.
@@ -259,6 +265,7 @@ fn no_device(lab: &Lab, word: &str, why: &str) -> anyhow::Result<()> {
     host.refused(&update_line(Series::V7_3), 5, &[why])?;
     host.check_normal(1)?;
     host.kill("s")?;
+    anothers_name(&host)?;
     host.spawn("s", SERVICE)?;
     host.wait_lines("s", "verified, kept", 2)?;
     Ok(host.machine.poweroff()?)

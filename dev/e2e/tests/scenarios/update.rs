@@ -109,11 +109,13 @@ fn sessions(lab: &Lab, way: &[Series], count: usize) -> anyhow::Result<()> {
         "/bin/e2e-client service --name s --count {count} --item empty --item one-byte \
          --item position --item sealed --item sparse"
     );
-    let service = if count == 1 {
-        format!("{service} --item full:1024")
-    } else {
-        service
+    // A gibibyte where there is time for it: filling and comparing it is most of a scenario.
+    let full = match (count, rest) {
+        (1, [_]) => " --item full:1024",
+        (1, _) => " --item full:64",
+        _ => "",
     };
+    let service = format!("{service}{full}");
     let machine = machine(lab, *first, &[], &[("s", &service)])?;
     machine.wait_log("s", "s: all ready", SERVICE_PATIENCE)?;
     for (number, kernel) in (1..).zip(rest) {
