@@ -115,6 +115,7 @@ fn boot(case: Case, folder: &Path) -> anyhow::Result<Machine> {
     };
     Ok(Machine::builder(&kernel.image, &image, folder)
         .append(&format!("transparent_hugepage_shmem={pages}"))
+        .preallocated()
         .memory_mib(MEMORY_MIB)
         .boot()?)
 }

@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::diagnosis;
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::qemu::{Hardware, Qemu};
+use crate::qemu::{Hardware, MemoryBacking, Qemu};
 
 /// What every guest is booted with. `liveupdate=on`: off by default in the kernel.
 /// `retain_initrd`: keeps `/sys/firmware/initrd`, so that the next kernel can be given the same
@@ -36,6 +36,7 @@ pub struct Builder {
     log_folder: PathBuf,
     cmdline: String,
     memory_mib: u32,
+    memory_backing: MemoryBacking,
     cpus: u32,
 }
 
@@ -48,6 +49,7 @@ impl Builder {
             log_folder: log_folder.to_owned(),
             cmdline: CMDLINE.to_owned(),
             memory_mib: MEMORY_MIB,
+            memory_backing: MemoryBacking::OnDemand,
             cpus: 2,
         }
     }
@@ -57,6 +59,14 @@ impl Builder {
     #[must_use]
     pub const fn memory_mib(mut self, memory_mib: u32) -> Self {
         self.memory_mib = memory_mib;
+        self
+    }
+
+    /// Has the host give all memory before the guest starts. Else each page costs the host time when
+    /// the guest touches it first, and a measurement depends on which pages that are.
+    #[must_use]
+    pub const fn preallocated(mut self) -> Self {
+        self.memory_backing = MemoryBacking::Preallocated;
         self
     }
 
@@ -88,6 +98,7 @@ impl Builder {
             initramfs: self.initramfs,
             cmdline: self.cmdline,
             memory_mib: self.memory_mib,
+            memory_backing: self.memory_backing,
             cpus: self.cpus,
         };
         let mut qemu = Qemu::start(&hardware, &self.log_folder)?;

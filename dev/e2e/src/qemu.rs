@@ -16,6 +16,15 @@ use crate::error::Error;
 /// The program.
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 
+/// When the host gives the guest its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemoryBacking {
+    /// When it is touched first: cheap, and paid for somewhere in the middle.
+    OnDemand,
+    /// All of it before the guest starts: for measurements.
+    Preallocated,
+}
+
 /// What a machine is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Hardware {
@@ -23,6 +32,7 @@ pub(crate) struct Hardware {
     pub(crate) initramfs: PathBuf,
     pub(crate) cmdline: String,
     pub(crate) memory_mib: u32,
+    pub(crate) memory_backing: MemoryBacking,
     pub(crate) cpus: u32,
     pub(crate) accel: Accel,
 }
@@ -123,6 +133,11 @@ fn arguments(hardware: &Hardware, log_folder: &Path, socket: &Path) -> Vec<OsStr
         "-m",
         &hardware.memory_mib.to_string(),
     ]);
+    if hardware.memory_backing == MemoryBacking::Preallocated {
+        let size = hardware.memory_mib;
+        let ram = format!("memory-backend-ram,id=ram,size={size}M,prealloc=on");
+        add(&["-object", &ram, "-machine", "memory-backend=ram"]);
+    }
     add(&[
         "-chardev",
         &format!("file,id=serial,path={}", file("serial.log")),
