@@ -120,26 +120,28 @@ fn boot(case: Case, folder: &Path) -> anyhow::Result<Machine> {
         .boot()?)
 }
 
+/// Before the jump every case runs the same programs: an emulator watches the pages whose code it
+/// has translated, and the next kernel is slower where it writes over more of them.
 fn services(case: Case) -> Vec<Autostart> {
     match case {
         Case::Bare => {
+            let mut services = service_and_client("64K", When::FirstBoot);
             let command = format!("/bin/e2e-client stamp /selftests/{SELFTEST} -s 2");
-            vec![start("stage-2", &command, When::AfterKexec)]
+            services.push(start("stage-2", &command, When::AfterKexec));
+            services
         }
-        Case::Ours { memory, .. } => vec![
-            start("luod", "/bin/luod", When::Always),
-            start(
-                "kvcache",
-                &format!("/bin/kvcache --service cache --unix {SOCKET} --memory {memory}"),
-                When::Always,
-            ),
-            start(
-                "client",
-                &format!("/bin/e2e-client ask --unix {SOCKET}"),
-                When::Always,
-            ),
-        ],
+        Case::Ours { memory, .. } => service_and_client(memory, When::Always),
     }
+}
+
+fn service_and_client(memory: &str, when: When) -> Vec<Autostart> {
+    let kvcache = format!("/bin/kvcache --service cache --unix {SOCKET} --memory {memory}");
+    let client = format!("/bin/e2e-client ask --unix {SOCKET}");
+    vec![
+        start("luod", "/bin/luod", when),
+        start("kvcache", &kvcache, when),
+        start("client", &client, when),
+    ]
 }
 
 fn start(name: &str, command: &str, when: When) -> Autostart {
@@ -154,6 +156,7 @@ fn start(name: &str, command: &str, when: When) -> Autostart {
 }
 
 fn without_us(machine: &Machine, folder: &Path) -> anyhow::Result<Sample> {
+    machine.wait_log("client", "answered at ", PATIENCE)?;
     let stage_1 = format!("/selftests/{SELFTEST}");
     machine.run([stage_1.as_str(), "-s", "1"])?.success()?;
     let jump = ["/bin/e2e-client", "bare-kexec", "--kernel", "/boot/to"];
