@@ -5,7 +5,8 @@
 //! in the hands of its owner:
 //!
 //! * bare: from `reboot(2)` to the end of the selftest's second stage (`luo_kexec_simple`), which
-//!   the guest starts by itself at boot. No agent, nothing frozen, one page preserved.
+//!   the guest starts by itself at boot. Before the jump luod and a service run beside it, as in
+//!   the other cases; they take no part, and after the jump they do not run.
 //! * ours: from the start of FREEZE to the first answer of `kvcache` to a client, both started by
 //!   the guest by themselves at boot, with luod.
 //!

@@ -60,7 +60,8 @@ pub(crate) fn check(root: &Path) -> Result<Findings> {
     Ok(findings)
 }
 
-fn collect(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
+/// Files below `folder`, relative to `root`, without what the repository does not own.
+pub(crate) fn collect(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
     for entry in entries {
         let entry = entry?;

@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::files;
 use markdown::{Link, Page};
 
 /// Pages of the book; what is outside is not there when the book is read.
@@ -19,9 +20,6 @@ const BOOK: &str = "docs/src";
 const SUMMARY: &str = "docs/src/SUMMARY.md";
 /// A longer page is two pages.
 const MOST_PAGE_LINES: usize = 400;
-
-/// Folders that hold nothing of ours.
-const SKIPPED_FOLDERS: [&str; 3] = [".git", "target", "docs/book"];
 
 /// What the check found.
 #[derive(Debug, Default)]
@@ -37,7 +35,8 @@ pub(crate) struct Findings {
 /// Checks every Markdown file below the root.
 pub(crate) fn check(root: &Path) -> Result<Findings> {
     let mut paths = Vec::new();
-    collect(root, root, &mut paths)?;
+    files::collect(root, root, &mut paths)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     let mut pages = BTreeMap::new();
     for path in paths {
         let text =
@@ -59,26 +58,6 @@ pub(crate) fn check(root: &Path) -> Result<Findings> {
     }
     check_book(&pages, &mut findings);
     Ok(findings)
-}
-
-fn collect(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
-    for entry in entries {
-        let entry = entry?;
-        let path = entry.path();
-        let inner = path.strip_prefix(root)?.to_owned();
-        let kind = entry.file_type()?;
-        if kind.is_dir()
-            && !SKIPPED_FOLDERS
-                .iter()
-                .any(|skipped| inner == Path::new(skipped))
-        {
-            collect(root, &path, paths)?;
-        } else if kind.is_file() && inner.extension().is_some_and(|extension| extension == "md") {
-            paths.push(inner);
-        }
-    }
-    Ok(())
 }
 
 /// Says what is wrong with a relative link of the page at `from`.
