@@ -1,0 +1,35 @@
+//! The Live Update Orchestrator (LUO) in Rust: what is behind `/dev/liveupdate`.
+//!
+//! Vocabulary:
+//!
+//! * A *session* is a named set of files that go through a live update together. It lives as long
+//!   as its descriptor: closing an outgoing one preserves nothing, closing an incoming one finishes
+//!   it.
+//! * A *file handler* knows how to preserve one kind of file.
+//! * The world around the engine is two traits: [`Caller`] is the process that makes a call,
+//!   [`ShmemFiles`] are the files whose content is handed over.
+//!
+//! Formats: crate `kho_abi`; commands: crate `liveupdate_uapi`; behaviour:
+//! `kernel/liveupdate/luo_*.c`, v7.2 and v7.3, which are the same in everything described here.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::panic_in_result_fn
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod caller;
+mod errno;
+mod shmem;
+
+pub use caller::{Caller, Fault, InstallError, Object, SessionId};
+pub use errno::Errno;
+pub use shmem::{ShmemFiles, ShmemState};
