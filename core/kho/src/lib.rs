@@ -25,15 +25,30 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod block;
+mod blocks;
+mod engine;
+mod error;
+pub mod fdt;
 mod key;
 mod mem;
 mod phys;
 mod radix;
-#[cfg(test)]
-mod ram;
+mod root_fdt;
+mod scratch;
+mod sparse;
+pub mod vmalloc;
 
+pub use block::{BlockError, BlockSet};
+pub use blocks::MAX_PAGE_ORDER;
+pub use engine::{Boot, BootError, Config, Handoff, Kho, KhoDefects, KhoMem, Lifecycle};
+pub use error::{KhoError, errno};
+pub use fdt::FdtError;
 pub use key::{Key, KeyError};
 pub use kho_abi::PageSize;
-pub use mem::{MemError, PageAlloc, PhysMem, PhysMemMut};
+pub use mem::{BlockAlloc, MemError, PageAlloc, PhysMem, PhysMemMut};
 pub use phys::{Order, Pfn, PhysAddr};
-pub use radix::{RadixError, RadixTree, Walk};
+pub use radix::{RadixError, RadixTree, Visit, Visits, Walk};
+pub use root_fdt::{RootFdt, RootFdtError, Subtree, SubtreeError};
+pub use scratch::{Area, AreaSizes, KernelReserved, ScratchAreas, ScratchSize, ScratchSizeError};
+pub use sparse::SparseMemory;

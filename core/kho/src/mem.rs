@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use kho_abi::PageSize;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::phys::PhysAddr;
+use crate::phys::{Order, PhysAddr};
 
 /// Memory that is not there, or cannot be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,9 @@ pub trait PhysMem {
     /// # Errors
     /// [`MemError`] unless all of it is there.
     fn read(&self, addr: PhysAddr, bytes: &mut [u8]) -> Result<(), MemError>;
+
+    /// Whether all of these bytes are memory.
+    fn is_memory(&self, addr: PhysAddr, bytes: u64) -> bool;
 
     /// Reads a value laid out as in C.
     ///
@@ -78,4 +81,19 @@ pub trait PageAlloc {
 
     /// Takes a page back.
     fn free_page(&mut self, page: PhysAddr);
+}
+
+/// Gives out blocks of 2^order pages, naturally aligned.
+pub trait BlockAlloc: PageAlloc {
+    /// A zeroed block nobody else has, outside scratch; `None` when there is none.
+    fn alloc_block(&mut self, order: Order) -> Option<PhysAddr>;
+
+    /// Takes a block back.
+    fn free_block(&mut self, addr: PhysAddr, order: Order);
+
+    /// Makes sure the block is not given out: somebody has it from before this boot.
+    ///
+    /// # Errors
+    /// [`MemError`] unless all of it is memory.
+    fn reserve_block(&mut self, addr: PhysAddr, order: Order) -> Result<(), MemError>;
 }

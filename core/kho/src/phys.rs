@@ -13,7 +13,7 @@ pub struct PhysAddr(pub u64);
 pub struct Pfn(pub u64);
 
 /// Binary logarithm of a block's pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Order(pub u32);
 
 impl PhysAddr {

@@ -4,6 +4,7 @@
 //! themselves are not in the map: the next kernel takes memory from scratch only until it has
 //! walked the tree (`kho_memory_init`, `kernel/liveupdate/kexec_handover.c`, v7.3).
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use kho_abi::PageSize;
@@ -20,6 +21,12 @@ pub enum RadixError {
     #[error("the tree has a node at {addr}, which is no page")]
     Misaligned {
         /// Where the node should be.
+        addr: PhysAddr,
+    },
+    /// A node is in the tree twice: a walk would not end.
+    #[error("the tree has the node at {addr} twice")]
+    Shared {
+        /// Where the node is.
         addr: PhysAddr,
     },
     /// A node is not in memory.
@@ -139,11 +146,15 @@ impl RadixTree {
 
     /// Every key in ascending order: blocks by falling order, then by address.
     ///
-    /// Takes a page of memory a level. A tree whose nodes lead back to themselves is endless, but
-    /// for the depth: each path has as many nodes as the tree has levels, and each key comes from
-    /// another path.
+    /// Takes a page of memory a level and some bytes for each node. A node that is met twice ends
+    /// the walk with an error, so it takes no longer than there is memory.
     pub fn walk<'a, M: PhysMem>(&self, mem: &'a M) -> Walk<'a, M> {
-        Walk::new(mem, self.root)
+        Walk(self.visit(mem))
+    }
+
+    /// Every node and every key, as [`RadixTree::walk`]; a node comes before what is under it.
+    pub fn visit<'a, M: PhysMem>(&self, mem: &'a M) -> Visits<'a, M> {
+        Visits::new(mem, self.root)
     }
 }
 
@@ -211,11 +222,25 @@ fn offset(node: PhysAddr, bytes: u64) -> Result<PhysAddr, RadixError> {
 
 /// The keys of a tree; see [`RadixTree::walk`].
 #[derive(Debug)]
-pub struct Walk<'a, M> {
+pub struct Walk<'a, M>(Visits<'a, M>);
+
+/// What there is in a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// The page of a node.
+    Node(PhysAddr),
+    /// A key in a leaf.
+    Key(Key),
+}
+
+/// The nodes and keys of a tree; see [`RadixTree::visit`].
+#[derive(Debug)]
+pub struct Visits<'a, M> {
     mem: &'a M,
     root: PhysAddr,
     /// The path to the current node: its page, what is next in it, the key bits that lead to it.
     path: Vec<Step>,
+    seen: BTreeSet<PhysAddr>,
     state: State,
 }
 
@@ -233,28 +258,32 @@ enum State {
     Ended,
 }
 
-impl<'a, M: PhysMem> Walk<'a, M> {
+impl<'a, M: PhysMem> Visits<'a, M> {
     fn new(mem: &'a M, root: PhysAddr) -> Self {
         Self {
             mem,
             root,
             path: Vec::new(),
+            seen: BTreeSet::new(),
             state: State::Fresh,
         }
     }
 
-    fn enter(&mut self, node: PhysAddr, prefix: u64) -> Result<(), RadixError> {
-        let node = check_node(node, self.mem.page_size())?;
+    fn enter(&mut self, addr: PhysAddr, prefix: u64) -> Result<Visit, RadixError> {
+        let node = check_node(addr, self.mem.page_size())?;
+        if !self.seen.insert(node) {
+            return Err(RadixError::Shared { addr });
+        }
         let page = self.mem.read_page(node)?;
         self.path.push(Step {
             page,
             next: 0,
             prefix,
         });
-        Ok(())
+        Ok(Visit::Node(node))
     }
 
-    fn advance(&mut self) -> Result<Option<Key>, RadixError> {
+    fn advance(&mut self) -> Result<Option<Visit>, RadixError> {
         let page_size = self.mem.page_size();
         let leaf_depth = usize::try_from(page_size.radix_levels()).unwrap_or(usize::MAX);
         loop {
@@ -279,9 +308,9 @@ impl<'a, M: PhysMem> Walk<'a, M> {
             };
             let word = step.prefix.checked_shl(bits).unwrap_or(0) | index;
             if is_leaf {
-                return Ok(Some(Key::from_word(word, page_size)?));
+                return Ok(Some(Visit::Key(Key::from_word(word, page_size)?)));
             }
-            self.enter(PhysAddr(child), word)?;
+            return self.enter(PhysAddr(child), word).map(Some);
         }
     }
 }
@@ -320,10 +349,10 @@ impl Step {
     }
 }
 
-impl<M: PhysMem> Iterator for Walk<'_, M> {
-    type Item = Result<Key, RadixError>;
+impl<M: PhysMem> Iterator for Visits<'_, M> {
+    type Item = Result<Visit, RadixError>;
 
-    /// The next key; after an error nothing more.
+    /// What comes next; after an error nothing more.
     fn next(&mut self) -> Option<Self::Item> {
         let answer = match self.state {
             State::Ended => return None,
@@ -331,7 +360,7 @@ impl<M: PhysMem> Iterator for Walk<'_, M> {
             State::Fresh => {
                 self.state = State::Walking;
                 let root = self.root;
-                self.enter(root, 0).and_then(|()| self.advance())
+                self.enter(root, 0).map(Some)
             }
         };
         let item = answer.transpose();
@@ -339,6 +368,19 @@ impl<M: PhysMem> Iterator for Walk<'_, M> {
             self.state = State::Ended;
         }
         item
+    }
+}
+
+impl<M: PhysMem> Iterator for Walk<'_, M> {
+    type Item = Result<Key, RadixError>;
+
+    /// The next key; after an error nothing more.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.find_map(|visit| match visit {
+            Ok(Visit::Node(_)) => None,
+            Ok(Visit::Key(key)) => Some(Ok(key)),
+            Err(error) => Some(Err(error)),
+        })
     }
 }
 
