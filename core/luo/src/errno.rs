@@ -88,6 +88,12 @@ impl fmt::Debug for Errno {
 
 impl core::error::Error for Errno {}
 
+impl From<kho::KhoError> for Errno {
+    fn from(error: kho::KhoError) -> Self {
+        Self(error.errno())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::format;

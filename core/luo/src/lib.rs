@@ -23,13 +23,29 @@
     )
 )]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod args;
 mod caller;
+mod defects;
+mod engine;
 mod errno;
+mod flb;
+mod handler;
+mod mainline;
+mod memfd;
+mod name;
 mod shmem;
+mod v4;
 
 pub use caller::{Caller, Fault, InstallError, Object, SessionId};
+pub use defects::Defects;
+pub use engine::{BootError, Config, Dialect, Luo, SessionInfo, Target};
 pub use errno::Errno;
+pub use flb::{Flb, FlbId, FlbState};
+pub use handler::{Context, FileHandler, HandlerId, RetrieveStatus};
+pub use memfd::MemfdHandler;
 pub use shmem::{ShmemFiles, ShmemState};
+pub use v4::{Subsystem, SubsystemId};
