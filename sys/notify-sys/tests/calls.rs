@@ -1,4 +1,8 @@
 //! Programs whose calls are answered here.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test; clippy sees through #[cfg(test)] only"
+)]
 
 use std::io::Write as _;
 use std::os::fd::AsFd as _;

@@ -1,0 +1,282 @@
+//! The kernel of one generation: KHO, LUO and the image for the next.
+
+use kho::{
+    Boot, Handoff, Kho, KhoDefects, KhoError, Lifecycle, PhysAddr, PhysMem as _, PhysMemMut as _,
+    ScratchAreas, SparseMemory,
+};
+use kho_abi::kexec_metadata::{self, KexecMetadata};
+use luo::{BootError, Defects, Dialect, Luo, MemfdHandler};
+use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
+
+use crate::files::{Files, Grown, OpenFile};
+use crate::inject::Part;
+use crate::ram::{self, MemorySize};
+
+/// Which kernel is emulated.
+#[derive(Clone, Debug, Default)]
+pub struct KernelConfig {
+    /// Memory of the machine.
+    pub memory: MemorySize,
+    /// Which LUO it has.
+    pub dialect: Dialect,
+    /// Defects of LUO to reproduce.
+    pub luo_defects: Defects,
+    /// Defects of KHO to reproduce.
+    pub kho_defects: KhoDefects,
+}
+
+/// The kernel does not come up: Linux panics here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Panic {
+    /// No memory, or memory that is not there.
+    #[error(transparent)]
+    Kho(#[from] KhoError),
+    /// LUO cannot go on with what it received.
+    #[error(transparent)]
+    Luo(#[from] BootError),
+    /// The memfd handler cannot be registered.
+    #[error("the memfd handler: {0}")]
+    Handler(luo::Errno),
+}
+
+/// An image for the next kernel, as it was loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) cmdline: Vec<u8>,
+    /// What of KHO it was given: latched at the load.
+    handoff: Option<Handoff>,
+}
+
+/// What is left of a generation after the jump.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    memory: SparseMemory,
+    handoff: Option<Handoff>,
+    pub(crate) cmdline: Vec<u8>,
+}
+
+/// The kernel.
+pub(crate) struct Kernel {
+    pub(crate) luo: Luo<SparseMemory, OpenFile>,
+    pub(crate) files: Files,
+    pub(crate) image: Option<Image>,
+    pub(crate) cmdline: Vec<u8>,
+    pub(crate) release: String,
+    /// Kexecs since the cold boot.
+    pub(crate) kexec_count: u32,
+    scratch: ScratchAreas,
+}
+
+/// How a kernel came up.
+pub(crate) struct Started {
+    pub(crate) kernel: Kernel,
+    /// Why a handover was not received.
+    pub(crate) refused: Option<kho::BootError>,
+}
+
+impl Kernel {
+    /// Switches a machine on.
+    pub(crate) fn cold(
+        config: &KernelConfig,
+        cmdline: Vec<u8>,
+        release: String,
+    ) -> Result<Started, Panic> {
+        let memory = ram::fresh(config.memory);
+        let scratch = ram::scratch(&memory);
+        let remains = Remains {
+            memory,
+            handoff: None,
+            cmdline,
+        };
+        Self::start(config, remains, scratch, release)
+    }
+
+    /// Starts on what the kernel before left.
+    pub(crate) fn warm(
+        config: &KernelConfig,
+        remains: Remains,
+        release: String,
+    ) -> Result<Started, Panic> {
+        let scratch = match &remains.handoff {
+            Some(handoff) => ScratchAreas::new(handoff.scratch.clone()),
+            None => ram::scratch(&remains.memory),
+        };
+        Self::start(config, remains, scratch, release)
+    }
+
+    fn start(
+        config: &KernelConfig,
+        remains: Remains,
+        scratch: ScratchAreas,
+        release: String,
+    ) -> Result<Started, Panic> {
+        let Remains {
+            mut memory,
+            handoff,
+            cmdline,
+        } = remains;
+        ram::power_on(&mut memory, &scratch);
+        let lifecycle = match config.dialect {
+            Dialect::Mainline => Lifecycle::Stateless,
+            Dialect::V4 => Lifecycle::Finalize,
+        };
+        let kho_config = kho::Config {
+            lifecycle,
+            defects: config.kho_defects,
+            ..kho::Config::default()
+        };
+        let (mut kho, boot) = Kho::start(memory, scratch.clone(), handoff.as_ref(), kho_config)?;
+        let refused = match boot {
+            Boot::Refused(why) => Some(why),
+            Boot::Cold | Boot::Handover => None,
+        };
+        let kexec_count = received_count(&kho);
+        announce_metadata(&mut kho, &release, kexec_count)?;
+        let luo_config = luo::Config {
+            dialect: config.dialect,
+            defects: config.luo_defects,
+        };
+        let mut luo = Luo::boot(kho, luo_config)?;
+        let files = Files::default();
+        luo.register_file_handler(Box::new(MemfdHandler::new(files.clone())))
+            .map_err(Panic::Handler)?;
+        // Whatever is not preserved is the new kernel's to use.
+        luo.kho_mut().memory_mut().clear_free();
+        let kernel = Self {
+            luo,
+            files,
+            image: None,
+            cmdline,
+            release,
+            kexec_count,
+            scratch,
+        };
+        Ok(Started { kernel, refused })
+    }
+
+    /// Takes an image in, with what KHO is now.
+    pub(crate) fn load(&mut self, cmdline: Vec<u8>) {
+        let handoff = self.luo.kho().handoff();
+        self.image = Some(Image { cmdline, handoff });
+    }
+
+    /// Files that will be handed over shorter than they are.
+    pub(crate) fn grown(&self) -> Vec<Grown> {
+        self.files.grown()
+    }
+
+    /// Jumps to the image, if there is one.
+    pub(crate) fn jump(self) -> Option<Remains> {
+        let image = self.image?;
+        Some(Remains {
+            memory: self.luo.into_kho().into_memory(),
+            handoff: image.handoff,
+            cmdline: image.cmdline,
+        })
+    }
+
+    /// Damages a part of the handover; the address, unless there is no such part.
+    pub(crate) fn corrupt(&mut self, part: Part) -> Option<PhysAddr> {
+        let kho = self.luo.kho();
+        let fdt = kho.handoff()?.fdt;
+        let luo = || kho.outgoing().subtree("LUO")?.blob().ok();
+        let addr = match part {
+            Part::Fdt => fdt,
+            Part::Luo => luo()?.0,
+            Part::Sessions => {
+                let mut bytes = [0; 24];
+                kho.memory().read(luo()?.0, &mut bytes).ok()?;
+                let sessions = bytes.last_chunk().map(|it| u64::from_ne_bytes(*it))?;
+                // The count, behind the address of the next block.
+                PhysAddr(sessions.checked_add(8)?)
+            }
+            Part::Content => first_content(kho.memory(), fdt)?,
+        };
+        let memory = self.luo.kho_mut().memory_mut();
+        let mut bytes = [0; 16];
+        memory.read(addr, &mut bytes).ok()?;
+        memory.write(addr, &bytes.map(|byte| !byte)).ok()?;
+        Some(addr)
+    }
+
+    /// Root FDT of what will be handed over.
+    pub(crate) fn out_fdt(&self) -> Option<Vec<u8>> {
+        let kho = self.luo.kho();
+        kho.outgoing().to_bytes(kho.memory().page_size()).ok()
+    }
+
+    /// Root FDT of what was received.
+    pub(crate) fn in_fdt(&self) -> Option<Vec<u8>> {
+        let kho = self.luo.kho();
+        kho.incoming()?.to_bytes(kho.memory().page_size()).ok()
+    }
+
+    /// A blob that will be handed over.
+    pub(crate) fn out_blob(&self, name: &str) -> Option<Vec<u8>> {
+        let kho = self.luo.kho();
+        let (addr, bytes) = kho.outgoing().subtree(name)?.blob().ok()?;
+        let mut blob = vec![0; usize::try_from(bytes.min(1 << 20)).ok()?];
+        kho.memory().read(addr, &mut blob).ok()?;
+        Some(blob)
+    }
+
+    /// Scratch, for debugfs.
+    pub(crate) const fn scratch(&self) -> &ScratchAreas {
+        &self.scratch
+    }
+}
+
+/// First byte of the first memfd's content in a handover.
+fn first_content(memory: &SparseMemory, fdt: PhysAddr) -> Option<PhysAddr> {
+    let mut found = None;
+    handover::examine(memory, fdt, None, &mut |event| {
+        if let handover::Event::Extent { addr, owner, .. } = event
+            && owner == handover::Owner::Memfd
+        {
+            found.get_or_insert(addr);
+        }
+    });
+    found
+}
+
+/// Kexecs since the cold boot: as the kernel before counted them.
+fn received_count(kho: &Kho<SparseMemory>) -> u32 {
+    let read = || {
+        let (addr, bytes) = kho.retrieve_subtree(kexec_metadata::NODE_NAME).ok()?;
+        let mut space = [0; size_of::<KexecMetadata>()];
+        if bytes < u64::try_from(space.len()).ok()? {
+            return None;
+        }
+        kho.memory().read(addr, &mut space).ok()?;
+        let metadata = KexecMetadata::read_from_bytes(&space).ok()?;
+        (metadata.version.get() == kexec_metadata::VERSION).then(|| metadata.kexec_count.get())
+    };
+    read().unwrap_or(0)
+}
+
+/// `kho_out_kexec_metadata()`: tells the next kernel who we are.
+fn announce_metadata(
+    kho: &mut Kho<SparseMemory>,
+    release: &str,
+    kexec_count: u32,
+) -> Result<(), KhoError> {
+    let mut metadata = KexecMetadata::new_zeroed();
+    metadata.version.set(kexec_metadata::VERSION);
+    metadata.kexec_count.set(kexec_count.saturating_add(1));
+    // With its NUL.
+    let room = metadata.previous_release.len() - 1;
+    for (to, from) in metadata
+        .previous_release
+        .iter_mut()
+        .take(room)
+        .zip(release.bytes())
+    {
+        *to = from;
+    }
+    let bytes = metadata.as_bytes();
+    let size_bytes = u64::try_from(bytes.len()).unwrap_or(0);
+    let addr = kho.alloc_preserve(size_bytes)?;
+    kho.memory_mut().write(addr, bytes)?;
+    kho.add_subtree(kexec_metadata::NODE_NAME, addr, size_bytes)
+}

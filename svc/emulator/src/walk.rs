@@ -1,0 +1,451 @@
+//! Which file a path of a supervised program names.
+//!
+//! The program's own folders are walked, through `/proc/TID`: its root, its current folder, its
+//! descriptors. Only what can name a file of the emulated machine is walked at all; about everything
+//! else the kernel decides, as if we were not there.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd, RawFd};
+
+use notify_sys::Task;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, fstatfs, openat, statat};
+use rustix::io::Errno;
+
+use crate::nodes::{self, Node};
+use crate::objects::{Held, Objects};
+
+/// `PROC_SUPER_MAGIC` of `include/uapi/linux/magic.h`.
+const PROC_MAGIC: i64 = 0x9fa0;
+/// Inode of the root of a procfs (`PROC_ROOT_INO`, `include/linux/proc_ns.h`).
+const PROC_ROOT: u64 = 1;
+/// `MAXSYMLINKS` of `include/linux/namei.h`.
+const MAX_LINKS: u32 = 40;
+/// Parts of a path, with those of the links in it: no path needs more.
+const MAX_PARTS: usize = 8192;
+
+/// A path as a call names it.
+pub(crate) struct Place<'a> {
+    pub(crate) task: Task,
+    /// Where a relative path starts: a descriptor, or `AT_FDCWD`.
+    pub(crate) dir: RawFd,
+    pub(crate) path: &'a [u8],
+    pub(crate) last_link: LastLink,
+    /// The root is `dir`: `RESOLVE_IN_ROOT`.
+    pub(crate) is_dir_root: bool,
+}
+
+/// What a link at the end of the path means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastLink {
+    /// What it leads to.
+    Follow,
+    /// The link.
+    Itself,
+}
+
+/// What a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A file of the emulated machine.
+    Node(Node),
+    /// A descriptor of ours: a link of `/proc/PID/fd`.
+    Held(Held),
+    /// Something the kernel knows about.
+    Other,
+}
+
+impl Place<'_> {
+    /// What the path names. What cannot be found out is [`Found::Other`]: the kernel then says what
+    /// is wrong with it.
+    pub(crate) fn resolve(&self, objects: &Objects) -> Found {
+        if !self.may_be_ours() {
+            return Found::Other;
+        }
+        let walk = Walk::start(self, objects);
+        let found = walk.and_then(Walk::run);
+        found.unwrap_or(Found::Other)
+    }
+
+    /// A quick look: no for nearly every path.
+    fn may_be_ours(&self) -> bool {
+        let name = self.path.rsplit(|&byte| byte == b'/').next();
+        let name = name.unwrap_or_default();
+        if name.is_empty() || name == b"." || name == b".." {
+            return false;
+        }
+        let is_number = name.iter().all(u8::is_ascii_digit);
+        if nodes::is_name(name) || is_number {
+            return true;
+        }
+        // What exists and is no link is none of ours, and what does not exist neither.
+        self.look().is_some_and(|stat| {
+            self.last_link == LastLink::Follow
+                && FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
+        })
+    }
+
+    /// The file itself, as the host has it.
+    fn look(&self) -> Option<Stat> {
+        let tid = self.task.tid().as_raw_nonzero();
+        let mut path = if self.path.starts_with(b"/") && !self.is_dir_root {
+            format!("/proc/{tid}/root")
+        } else if self.dir == CWD.as_raw_fd() {
+            format!("/proc/{tid}/cwd/")
+        } else {
+            format!("/proc/{tid}/fd/{}/", self.dir)
+        }
+        .into_bytes();
+        path.extend_from_slice(self.path);
+        statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()
+    }
+}
+
+/// A walk under way.
+struct Walk<'a> {
+    task: Task,
+    objects: &'a Objects,
+    last_link: LastLink,
+    root: OwnedFd,
+    /// The folder reached.
+    at: OwnedFd,
+    /// What comes below it and does not exist.
+    missing: Vec<Vec<u8>>,
+    /// What is still to come, in reverse.
+    parts: Vec<Vec<u8>>,
+    links: u32,
+}
+
+impl<'a> Walk<'a> {
+    fn start(place: &Place<'_>, objects: &'a Objects) -> Result<Self, Errno> {
+        let tid = place.task.tid().as_raw_nonzero();
+        let base = || {
+            if place.dir == CWD.as_raw_fd() {
+                open_path(format!("/proc/{tid}/cwd"))
+            } else {
+                open_path(format!("/proc/{tid}/fd/{}", place.dir))
+            }
+        };
+        let root = if place.is_dir_root {
+            base()?
+        } else {
+            open_path(format!("/proc/{tid}/root"))?
+        };
+        let at = if place.path.starts_with(b"/") {
+            root.try_clone().map_err(|_full| Errno::MFILE)?
+        } else {
+            base()?
+        };
+        let mut walk = Self {
+            task: place.task,
+            objects,
+            last_link: place.last_link,
+            root,
+            at,
+            missing: Vec::new(),
+            parts: Vec::new(),
+            links: 0,
+        };
+        walk.push(place.path)?;
+        Ok(walk)
+    }
+
+    /// Puts a path before what is still to come.
+    fn push(&mut self, path: &[u8]) -> Result<(), Errno> {
+        let parts = path.split(|&byte| byte == b'/');
+        let parts = parts.filter(|part| !part.is_empty() && part != b".");
+        self.parts.extend(parts.rev().map(<[u8]>::to_vec));
+        if self.parts.len() > MAX_PARTS {
+            return Err(Errno::NAMETOOLONG);
+        }
+        Ok(())
+    }
+
+    fn run(mut self) -> Result<Found, Errno> {
+        while let Some(part) = self.parts.pop() {
+            if part == b".." {
+                self.up()?;
+            } else if !self.missing.is_empty() {
+                self.missing.push(part);
+            } else if let Some(found) = self.down(part)? {
+                return Ok(found);
+            }
+        }
+        let Some(name) = self.missing.pop() else {
+            return Ok(Found::Other);
+        };
+        self.named(&name)
+    }
+
+    fn up(&mut self) -> Result<(), Errno> {
+        // The kernel does not go up from what is not there.
+        if !self.missing.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        let (root, at) = (fstat(&self.root)?, fstat(&self.at)?);
+        if (root.st_dev, root.st_ino) != (at.st_dev, at.st_ino) {
+            self.at = open_at(&self.at, b"..", OFlags::DIRECTORY)?;
+        }
+        Ok(())
+    }
+
+    /// One part further down; the answer when it is found.
+    fn down(&mut self, part: Vec<u8>) -> Result<Option<Found>, Errno> {
+        let is_last = self.parts.is_empty();
+        if let Some(me) = self.proc_self(&part)? {
+            self.push(&me)?;
+            return Ok(None);
+        }
+        match read_link(&self.at, &part) {
+            Ok(link) => self.link(&part, &link, is_last),
+            Err(Errno::NOENT) => {
+                self.missing.push(part);
+                Ok(None)
+            }
+            // No link.
+            Err(Errno::INVAL) if is_last => self.named(&part).map(Some),
+            Err(Errno::INVAL) => {
+                self.at = open_at(&self.at, &part, OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
+                Ok(None)
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn link(&mut self, part: &[u8], link: &[u8], is_last: bool) -> Result<Option<Found>, Errno> {
+        self.links = self.links.saturating_add(1);
+        if self.links > MAX_LINKS {
+            return Err(Errno::LOOP);
+        }
+        let is_magic =
+            fstatfs(&self.at)?.f_type == PROC_MAGIC && fstat(&self.at)?.st_ino != PROC_ROOT;
+        if is_magic && is_last {
+            let held = self.objects.by_link(link);
+            return Ok(Some(held.map_or(Found::Other, Found::Held)));
+        }
+        if is_last && self.last_link == LastLink::Itself {
+            return Ok(Some(Found::Other));
+        }
+        if is_magic {
+            // It leads where it leads, whatever its text.
+            self.at = open_at(&self.at, part, OFlags::DIRECTORY)?;
+            return Ok(None);
+        }
+        if link.starts_with(b"/") {
+            self.at = self.root.try_clone().map_err(|_full| Errno::MFILE)?;
+        }
+        self.push(link)?;
+        Ok(None)
+    }
+
+    /// `/proc/self` and `/proc/thread-self` are those of the caller, not ours.
+    fn proc_self(&self, part: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+        if part != b"self" && part != b"thread-self" {
+            return Ok(None);
+        }
+        if fstatfs(&self.at)?.f_type != PROC_MAGIC || fstat(&self.at)?.st_ino != PROC_ROOT {
+            return Ok(None);
+        }
+        let tid = self.task.tid().as_raw_nonzero();
+        let tgid = self.task.leader().ok_or(Errno::SRCH)?.as_raw_nonzero();
+        let path = if part == b"self" {
+            format!("{tgid}")
+        } else {
+            format!("{tgid}/task/{tid}")
+        };
+        Ok(Some(path.into_bytes()))
+    }
+
+    /// A file of this name in the folder reached.
+    fn named(&self, name: &[u8]) -> Result<Found, Errno> {
+        if !nodes::is_name(name) {
+            return Ok(Found::Other);
+        }
+        let (root, mut folder) = (real_path(&self.root)?, real_path(&self.at)?);
+        if root != b"/" && folder.starts_with(&root) {
+            folder.drain(..root.len());
+        }
+        if folder == b"/" {
+            folder.clear();
+        }
+        for part in &self.missing {
+            folder.push(b'/');
+            folder.extend_from_slice(part);
+        }
+        let found = match nodes::find(&folder, name) {
+            // Without a `/dev` there is no device.
+            Some(Node::Device) if !self.missing.is_empty() => None,
+            found => found,
+        };
+        Ok(found.map_or(Found::Other, Found::Node))
+    }
+}
+
+fn open_path(path: String) -> Result<OwnedFd, Errno> {
+    openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn open_at(dir: &OwnedFd, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
+    openat(dir, name, flags, Mode::empty())
+}
+
+/// The text of a link; one that is longer than a path is none of ours.
+fn read_link(dir: &OwnedFd, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut space = [MaybeUninit::uninit(); 4096];
+    let (text, _) = rustix::fs::readlinkat_raw(dir, name, &mut space)?;
+    Ok(text.to_vec())
+}
+
+/// Where a descriptor of ours leads, without links.
+fn real_path(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    Ok(rustix::fs::readlink(path, Vec::new())?.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+    use crate::nodes::Text;
+
+    const DEVICE: Found = Found::Node(Node::Device);
+
+    fn objects() -> Objects {
+        let (a, _) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (c, _) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        Objects::new(&a, &c).unwrap()
+    }
+
+    fn found(objects: &Objects, dir: RawFd, path: &str, last_link: LastLink) -> Found {
+        let place = Place {
+            task: Task::new(rustix::thread::gettid()),
+            dir,
+            path: path.as_bytes(),
+            last_link,
+            is_dir_root: false,
+        };
+        place.resolve(objects)
+    }
+
+    fn absolute(path: &str) -> Found {
+        found(&objects(), CWD.as_raw_fd(), path, LastLink::Follow)
+    }
+
+    #[test]
+    fn the_device_is_found_in_every_spelling() {
+        for path in [
+            "/dev/liveupdate",
+            "//dev/./liveupdate",
+            "/dev/../dev/liveupdate",
+            "/../dev/liveupdate",
+            "/proc/self/root/dev/liveupdate",
+            "/proc/thread-self/root/dev/liveupdate",
+            "/dev/fd/../liveupdate/../../dev/liveupdate",
+        ] {
+            let expected = match path.contains("fd/..") {
+                // `/dev/fd` is a link to a folder of procfs, and `..` is the folder above that.
+                true => Found::Other,
+                false => DEVICE,
+            };
+            assert_eq!(absolute(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_the_device_is_not() {
+        for path in [
+            "/dev/liveupdate/",
+            "/dev/liveupdate/x",
+            "/tmp/liveupdate",
+            "/dev/liveupdates",
+            "/nowhere/../dev/liveupdate",
+            "/dev/null/liveupdate",
+            "",
+            "/",
+            "/dev/null",
+        ] {
+            assert_eq!(absolute(path), Found::Other, "{path}");
+        }
+    }
+
+    #[test]
+    fn links_and_folders_lead_to_the_device() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        symlink("/dev/liveupdate", at("link")).unwrap();
+        symlink("link", at("second")).unwrap();
+        symlink("/dev", at("folder")).unwrap();
+        symlink("loop", at("loop")).unwrap();
+        File::create(at("file")).unwrap();
+        let text = |name: &str| at(name).to_str().unwrap().to_owned();
+        for name in ["link", "second", "folder/liveupdate"] {
+            assert_eq!(absolute(&text(name)), DEVICE, "{name}");
+        }
+        for name in ["loop", "file", "missing"] {
+            assert_eq!(absolute(&text(name)), Found::Other, "{name}");
+        }
+        let itself = found(&objects(), -100, &text("link"), LastLink::Itself);
+        assert_eq!(itself, Found::Other);
+
+        let folder = File::open(dir.path()).unwrap();
+        let from = |path| found(&objects(), folder.as_raw_fd(), path, LastLink::Follow);
+        assert_eq!(from("second"), DEVICE);
+        assert_eq!(from("./folder/liveupdate"), DEVICE);
+        assert_eq!(from("liveupdate"), Found::Other);
+        let dev = File::open("/dev").unwrap();
+        let from_dev = found(&objects(), dev.as_raw_fd(), "liveupdate", LastLink::Follow);
+        assert_eq!(from_dev, DEVICE);
+    }
+
+    #[test]
+    fn another_root_has_the_device_where_its_dev_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("dev")).unwrap();
+        let root = File::open(dir.path()).unwrap();
+        let place = |path: &'static [u8]| Place {
+            task: Task::new(rustix::thread::gettid()),
+            dir: root.as_raw_fd(),
+            path,
+            last_link: LastLink::Follow,
+            is_dir_root: true,
+        };
+        assert_eq!(place(b"/dev/liveupdate").resolve(&objects()), DEVICE);
+        assert_eq!(place(b"dev/liveupdate").resolve(&objects()), DEVICE);
+        assert_eq!(place(b"../dev/liveupdate").resolve(&objects()), DEVICE);
+        assert_eq!(place(b"nodev/liveupdate").resolve(&objects()), Found::Other);
+        fs::remove_dir(dir.path().join("dev")).unwrap();
+        assert_eq!(place(b"/dev/liveupdate").resolve(&objects()), Found::Other);
+    }
+
+    #[test]
+    fn a_descriptor_of_ours_is_found_in_proc() {
+        let mut objects = objects();
+        let given = objects.make(Held::Device).unwrap();
+        let fd = given.fd.as_raw_fd();
+        for path in [
+            format!("/proc/self/fd/{fd}"),
+            format!("/dev/fd/{fd}"),
+            format!("/proc/{}/fd/{fd}", std::process::id()),
+        ] {
+            let found = found(&objects, -100, &path, LastLink::Follow);
+            assert_eq!(found, Found::Held(Held::Device), "{path}");
+        }
+        let other = found(&objects, -100, "/proc/self/fd/2", LastLink::Follow);
+        assert_eq!(other, Found::Other);
+    }
+
+    #[test]
+    fn files_of_folders_that_are_not_there_are_found() {
+        let luo = Found::Node(Node::Text(Text::OutLuo));
+        assert_eq!(absolute("/sys/kernel/debug/kho/out/sub_fdts/LUO"), luo);
+        let loaded = Found::Node(Node::Text(Text::Loaded));
+        assert_eq!(absolute("/sys/kernel/kexec/loaded"), loaded);
+        let boot = Found::Node(Node::Text(Text::BootId));
+        assert_eq!(absolute("/proc/sys/kernel/random/boot_id"), boot);
+        assert_eq!(absolute("/proc/1/cmdline"), Found::Other);
+    }
+}
