@@ -50,6 +50,8 @@ pub(crate) enum Found {
     Node(Node),
     /// A descriptor of ours: a link of `/proc/PID/fd`.
     Held(Held),
+    /// A file of the emulated machine, named as a folder is.
+    NoFolder,
     /// Something the kernel knows about.
     Other,
 }
@@ -62,14 +64,17 @@ impl Place<'_> {
             return Found::Other;
         }
         let walk = Walk::start(self, objects);
-        let found = walk.and_then(Walk::run);
-        found.unwrap_or(Found::Other)
+        match walk.and_then(Walk::run) {
+            Ok(Found::Node(_)) if self.path.ends_with(b"/") => Found::NoFolder,
+            Ok(found) => found,
+            Err(_) => Found::Other,
+        }
     }
 
     /// A quick look: no for nearly every path.
     fn may_be_ours(&self) -> bool {
-        let name = self.path.rsplit(|&byte| byte == b'/').next();
-        let name = name.unwrap_or_default();
+        let mut parts = self.path.rsplit(|&byte| byte == b'/');
+        let name = parts.find(|part| !part.is_empty()).unwrap_or_default();
         if name.is_empty() || name == b"." || name == b".." {
             return false;
         }
@@ -95,7 +100,8 @@ impl Place<'_> {
             format!("/proc/{tid}/fd/{}/", self.dir)
         }
         .into_bytes();
-        path.extend_from_slice(self.path);
+        let end = self.path.iter().rposition(|&byte| byte != b'/');
+        path.extend(self.path.iter().take(end.map_or(0, |end| end + 1)));
         statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()
     }
 }
@@ -358,7 +364,6 @@ mod tests {
     #[test]
     fn what_only_looks_like_the_device_is_not() {
         for path in [
-            "/dev/liveupdate/",
             "/dev/liveupdate/x",
             "/tmp/liveupdate",
             "/dev/liveupdates",
@@ -388,6 +393,8 @@ mod tests {
         for name in ["loop", "file", "missing"] {
             assert_eq!(absolute(&text(name)), Found::Other, "{name}");
         }
+        assert_eq!(absolute("/dev/liveupdate/"), Found::NoFolder);
+        assert_eq!(absolute(&text("link/")), Found::NoFolder);
         let itself = found(&objects(), -100, &text("link"), LastLink::Itself);
         assert_eq!(itself, Found::Other);
 

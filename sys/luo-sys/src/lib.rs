@@ -5,6 +5,7 @@
 //! * [`Session`] is one session; its direction is a type: descriptors are preserved into a
 //!   [`Session<Outgoing>`] and retrieved from a [`Session<Incoming>`].
 //! * [`Error`] carries the call and the errno and says what this errno means for this call.
+//! * [`probe`] gives commands that no client gives, for tests.
 //! * [`absence`] finds out why there is no device, [`holder`] who keeps it busy.
 //!
 //! C header: `include/uapi/linux/liveupdate.h`; behaviour read from `kernel/liveupdate/` (v7.3).
@@ -14,6 +15,7 @@ mod device;
 mod error;
 pub mod holder;
 mod ioctl;
+pub mod probe;
 mod session;
 
 pub use device::Device;

@@ -91,6 +91,10 @@ impl Task {
     /// `EBADF` when it has none of that number, `EPERM` when it may not be traced, `ESRCH` when it
     /// is gone.
     pub fn duplicate_fd(self, fd: RawFd) -> Result<OwnedFd, Errno> {
+        // rustix panics at such numbers.
+        if fd < 0 {
+            return Err(Errno::BADF);
+        }
         let pidfd = self.pidfd()?;
         rustix::process::pidfd_getfd(pidfd.as_fd(), fd, PidfdGetfdFlags::empty())
     }
@@ -170,7 +174,9 @@ mod tests {
             let copy = me().duplicate_fd(2).unwrap();
             let ours = rustix::fs::fstat(std::io::stderr()).unwrap();
             assert_eq!(rustix::fs::fstat(copy).unwrap().st_ino, ours.st_ino);
-            assert_eq!(me().duplicate_fd(1_000_000).unwrap_err(), Errno::BADF);
+            for wrong in [1_000_000, -1, i32::MIN] {
+                assert_eq!(me().duplicate_fd(wrong).unwrap_err(), Errno::BADF);
+            }
         });
         thread.join().unwrap();
     }

@@ -88,6 +88,7 @@ impl Generation<'_> {
         };
         match place.resolve(&self.objects) {
             Found::Other => Outcome::Continue,
+            Found::NoFolder => Outcome::Fail(ENOTDIR),
             // What a link of procfs leads to is not looked at.
             Found::Held(_) if last_link == LastLink::Itself => Outcome::Continue,
             Found::Node(_) if is_new => Outcome::Fail(Errno::EEXIST),

@@ -7,7 +7,7 @@ use luo::Errno;
 use notify_sys::Notification;
 
 use super::open::MAX_PATH;
-use super::{EACCES, Outcome};
+use super::{EACCES, ENOTDIR, Outcome};
 use crate::call::{At, EMPTY_PATH, NO_FOLLOW};
 use crate::caller;
 use crate::generation::Generation;
@@ -32,15 +32,15 @@ const UTS_LEN: usize = 65;
 impl Generation<'_> {
     pub(super) fn stat(&self, call: &Notification, at: At, flags: u32, answer: u64) -> Outcome {
         match self.attributes(call, at, flags) {
-            Some(attributes) => Self::tell(call, answer, &attributes.stat()),
-            None => Outcome::Continue,
+            Ok(attributes) => Self::tell(call, answer, &attributes.stat()),
+            Err(outcome) => outcome,
         }
     }
 
     pub(super) fn statx(&self, call: &Notification, at: At, flags: u32, answer: u64) -> Outcome {
         match self.attributes(call, at, flags) {
-            Some(attributes) => Self::tell(call, answer, &attributes.statx()),
-            None => Outcome::Continue,
+            Ok(attributes) => Self::tell(call, answer, &attributes.statx()),
+            Err(outcome) => outcome,
         }
     }
 
@@ -55,6 +55,7 @@ impl Generation<'_> {
         let node = match self.found(call, at, flags) {
             (Found::Node(node), _) => node,
             (Found::Held(Held::Device | Held::DevicePath), LastLink::Follow) => Node::Device,
+            (Found::NoFolder, _) => return Outcome::Fail(ENOTDIR),
             _ => return Outcome::Continue,
         };
         // Root may read and write everything; nobody executes what has no such permission.
@@ -84,6 +85,7 @@ impl Generation<'_> {
             .resolve(&self.objects)
         {
             Found::Node(_) => return Outcome::Fail(Errno::EINVAL),
+            Found::NoFolder => return Outcome::Fail(ENOTDIR),
             Found::Other => return Outcome::Continue,
             Found::Held(held) => held,
         };
@@ -132,12 +134,13 @@ impl Generation<'_> {
         text
     }
 
-    fn attributes(&self, call: &Notification, at: At, flags: u32) -> Option<Attributes> {
+    fn attributes(&self, call: &Notification, at: At, flags: u32) -> Result<Attributes, Outcome> {
         match self.found(call, at, flags) {
-            (Found::Node(node), _) => Some(self.of_node(node)),
+            (Found::Node(node), _) => Ok(self.of_node(node)),
             // A link of procfs is a link.
-            (Found::Held(held), LastLink::Follow) => Some(self.of_held(held)),
-            _ => None,
+            (Found::Held(held), LastLink::Follow) => Ok(self.of_held(held)),
+            (Found::NoFolder, _) => Err(Outcome::Fail(ENOTDIR)),
+            _ => Err(Outcome::Continue),
         }
     }
 

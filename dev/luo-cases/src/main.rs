@@ -1,0 +1,89 @@
+//! What `/dev/liveupdate` answers to everything a program can do, one line for each case.
+//!
+//! The same program runs on an emulated machine and on a real kernel; both must print the same
+//! lines. `before` runs in one kernel and ends with sessions held, `kexec` jumps, `after` runs in
+//! the next.
+
+mod after;
+mod args;
+mod before;
+mod lifetimes;
+mod report;
+mod threads;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// Cases of /dev/liveupdate.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// All cases of one kernel.
+    Before,
+    /// What `before` has left, and jumps to the file given as a kernel.
+    Jump {
+        /// Kernel to load.
+        kernel: PathBuf,
+    },
+    /// All cases of what was handed over.
+    After,
+    /// Lifetimes of descriptors.
+    Lifetimes,
+    /// Does nothing until a signal ends it.
+    Sleep,
+    /// Sessions and files from several threads at once.
+    Threads {
+        /// How many.
+        threads: usize,
+    },
+    /// Loads the file given as a kernel and jumps to it.
+    Kexec {
+        /// Kernel to load.
+        kernel: PathBuf,
+    },
+    /// How long a call takes, in microseconds.
+    Time {
+        /// How many calls.
+        #[arg(default_value_t = 20_000)]
+        calls: u32,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Before => before::run(),
+        Task::Jump { kernel } => {
+            let _held = after::leave()?;
+            kexec(&kernel)
+        }
+        Task::After => after::run(),
+        Task::Lifetimes => lifetimes::run(),
+        Task::Sleep => sleep(),
+        Task::Threads { threads } => threads::run(threads),
+        Task::Kexec { kernel } => kexec(&kernel),
+        Task::Time { calls } => threads::time(calls),
+    }
+}
+
+fn sleep() -> anyhow::Result<()> {
+    report::line("sleeping", "ok");
+    loop {
+        thread::sleep(Duration::from_secs(1000));
+    }
+}
+
+fn kexec(kernel: &PathBuf) -> anyhow::Result<()> {
+    let file = File::open(kernel).with_context(|| format!("open {}", kernel.display()))?;
+    kexec_sys::load(&file, None, c"from luo-cases")?;
+    match kexec_sys::reboot::kexec()? {}
+}
