@@ -38,6 +38,8 @@ mod mainline;
 mod memfd;
 mod name;
 mod shmem;
+#[cfg(test)]
+mod tests;
 mod v4;
 
 pub use caller::{Caller, Fault, InstallError, Object, SessionId};

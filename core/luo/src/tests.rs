@@ -1,0 +1,12 @@
+//! Tests of the whole engine: a machine, its world, and programs that call.
+
+mod commands;
+mod defects;
+mod handover;
+mod machine;
+mod memfd;
+mod order;
+mod process;
+mod recorder;
+mod v4;
+mod world;
