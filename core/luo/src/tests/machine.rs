@@ -112,7 +112,11 @@ impl Machine {
         Self::boot(kho, self.config, self.world, self.script)
     }
 
-    /// A command with an argument of the ordinary kind, and the argument after it.
+    /// A command with an argument of the ordinary kind; the argument after it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "arguments are made where they are used"
+    )]
     pub(super) fn call<T>(&mut self, target: Target, cmd: u32, args: T) -> Result<T, Errno>
     where
         T: IntoBytes + FromBytes + Immutable,

@@ -7,10 +7,11 @@ use kho::{PhysAddr, PhysMem as _, PhysMemMut as _};
 use kho_abi::memfd::MemfdSer;
 
 use super::machine::Machine;
-use super::world::{File, Kind, PAGE};
+use super::world::{File, Kind, PAGE, PAGE_LEN};
 use crate::Errno;
 
 const LARGE: u64 = 512 * PAGE;
+const LARGE_LEN: usize = 512 * PAGE_LEN;
 
 fn retrieved(machine: &mut Machine, token: u64) -> Result<File, Errno> {
     machine.luo.open().unwrap();
@@ -83,7 +84,7 @@ fn the_layout_is_that_of_linux() {
     }
     assert_eq!(entries[3], [0, 0]);
     // Large folios where a whole one fits.
-    let (mut machine, ..) = with_file(|machine| machine.world.memfd(&vec![5; LARGE as usize + 1]));
+    let (mut machine, ..) = with_file(|machine| machine.world.memfd(&vec![5; LARGE_LEN + 1]));
     machine.luo.reboot().unwrap();
     let (_, ser) = self::ser(&machine);
     assert_eq!(ser.nr_folios, 2);
@@ -113,7 +114,7 @@ fn holes_cost_the_world_nothing_and_stay_holes() {
     assert!(file.pages() <= 3 * 16, "{}", file.pages());
     let content = file.content();
     assert_eq!(&content[..6], b"start\0");
-    let middle = (17 * LARGE + 3 * PAGE) as usize;
+    let middle = 17 * LARGE_LEN + 3 * PAGE_LEN;
     assert_eq!(&content[middle - 1..middle + 7], b"\0middle\0");
     assert_eq!(&content[content.len() - 4..], b"\0end");
     assert_eq!(content.iter().filter(|&&byte| byte != 0).count(), 14);

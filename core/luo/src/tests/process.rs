@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::world::{File, PAGE};
+use super::world::{File, PAGE, PAGE_LEN};
 use crate::{Caller, Errno, Fault, InstallError, Object};
 
 /// Where arguments go unless a test says otherwise.
@@ -24,7 +24,7 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn new() -> Self {
-        let page = |index| (ARGS + index * PAGE, vec![0; PAGE as usize]);
+        let page = |index| (ARGS + index * PAGE, vec![0; PAGE_LEN]);
         Self {
             pages: (0..MAPPED_PAGES).map(page).collect(),
             read_only: BTreeSet::new(),
@@ -64,7 +64,7 @@ impl Process {
     pub(super) fn poke(&mut self, addr: u64, bytes: &[u8]) {
         for (at, &byte) in (addr..).zip(bytes) {
             let page = self.pages.get_mut(&(at / PAGE * PAGE)).unwrap();
-            page[(at % PAGE) as usize] = byte;
+            page[usize::try_from(at % PAGE).unwrap()] = byte;
         }
     }
 
@@ -74,7 +74,7 @@ impl Process {
     }
 
     pub(super) fn peek(&self, addr: u64, len: usize) -> Vec<u8> {
-        let byte = |at: u64| self.pages[&(at / PAGE * PAGE)][(at % PAGE) as usize];
+        let byte = |at: u64| self.pages[&(at / PAGE * PAGE)][usize::try_from(at % PAGE).unwrap()];
         (addr..addr + len as u64).map(byte).collect()
     }
 }

@@ -10,6 +10,8 @@ use core::ops::Range;
 use crate::{Errno, ShmemFiles, ShmemState};
 
 pub(super) const PAGE: u64 = 4096;
+/// The same, in memory of the test.
+pub(super) const PAGE_LEN: usize = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -100,8 +102,8 @@ impl Inode {
         let mut done = 0;
         core::iter::from_fn(move || {
             let at = offset + done as u64;
-            let in_page = (at % PAGE) as usize;
-            let here = (len - done).min(PAGE as usize - in_page);
+            let in_page = usize::try_from(at % PAGE).unwrap();
+            let here = (len - done).min(PAGE_LEN - in_page);
             done += here;
             (here != 0).then(|| (at / PAGE, in_page, done - here..done))
         })
@@ -110,7 +112,7 @@ impl Inode {
     fn put(&mut self, offset: u64, bytes: &[u8]) {
         for (page, in_page, place) in Self::parts(offset, bytes.len()) {
             let page = self.pages.entry(page);
-            let page = page.or_insert_with(|| vec![0; PAGE as usize]);
+            let page = page.or_insert_with(|| vec![0; PAGE_LEN]);
             page[in_page..in_page + place.len()].copy_from_slice(&bytes[place]);
         }
     }
