@@ -28,6 +28,7 @@ extern crate alloc;
 extern crate std;
 
 mod args;
+mod boot_error;
 mod caller;
 mod defects;
 mod engine;
@@ -42,9 +43,10 @@ mod shmem;
 mod tests;
 mod v4;
 
+pub use boot_error::BootError;
 pub use caller::{Caller, Fault, InstallError, Object, SessionId};
 pub use defects::Defects;
-pub use engine::{BootError, Config, Dialect, Luo, SessionInfo, Target};
+pub use engine::{Config, Dialect, Luo, SessionInfo, Target};
 pub use errno::Errno;
 pub use flb::{Flb, FlbId, FlbState};
 pub use handler::{Context, FileHandler, HandlerId, RetrieveStatus};

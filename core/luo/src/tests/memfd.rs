@@ -144,6 +144,23 @@ fn writes_after_preserve_arrive_even_after_a_jump_that_failed() {
 }
 
 #[test]
+fn nothing_of_a_jump_that_failed_is_left_in_the_next_one() {
+    let (mut machine, session, file) = with_file(|machine| machine.world.memfd(&[1; 9000]));
+    let other = machine.world.file(Kind::Recorded(0));
+    machine.preserve(session, 1, &other).unwrap();
+    let failing = alloc::format!("h0 freeze {}", other.number());
+    machine.script.fail(&failing, Errno(77));
+    assert_eq!(machine.luo.reboot(), Err(Errno(77)));
+    machine.script.heal();
+    file.punch();
+    file.write(5000, b"new");
+    let mut machine = machine.jump();
+    let mut expected = vec![0; 9000];
+    expected[5000..5003].copy_from_slice(b"new");
+    assert!(retrieved(&mut machine, 0).unwrap().content() == expected);
+}
+
+#[test]
 fn the_size_is_held_while_a_file_is_preserved() {
     let (mut machine, session, file) = with_file(|machine| machine.world.memfd(b"content"));
     let again = machine.create("b").unwrap();

@@ -11,7 +11,7 @@ use proptest::sample::Index;
 
 use super::machine::Machine;
 use super::process::ARGS;
-use super::world::File;
+use super::world::{File, PAGE};
 use crate::{Config, Defects, Errno};
 
 /// A session as it should be.
@@ -160,8 +160,8 @@ impl Model {
         }
     }
 
-    /// What was handed over is all there, once.
-    fn check_next(&self, machine: &mut Machine) {
+    /// What was handed over is all there, once; then no more memory is used than at first.
+    fn check_next(&self, machine: &mut Machine, used_at_first: u64) {
         let unclaimed = |machine: &Machine| machine.luo.kho().unclaimed().count();
         machine.luo.open().unwrap();
         assert_eq!(machine.luo.sessions().len(), self.sessions.len());
@@ -180,6 +180,7 @@ impl Model {
         }
         // The root FDT and the FLB page.
         assert_eq!(unclaimed(machine), 2);
+        assert_eq!(machine.used_bytes(), used_at_first + 2 * PAGE);
         assert_eq!(machine.luo.sessions(), []);
     }
 }
@@ -219,7 +220,7 @@ proptest! {
             prop_assert!(model.files.iter().all(|file| file.inode().frozen == 0));
         } else {
             let mut machine = machine.jump();
-            model.check_next(&mut machine);
+            model.check_next(&mut machine, before.0);
         }
     }
 

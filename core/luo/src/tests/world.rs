@@ -91,6 +91,11 @@ impl File {
         bytes
     }
 
+    /// A hole where the content was: what a world does that cannot hold the allocation.
+    pub(super) fn punch(&self) {
+        self.inode().pages.clear();
+    }
+
     pub(super) fn pages(&self) -> usize {
         self.inode().pages.len()
     }

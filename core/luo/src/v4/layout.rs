@@ -11,7 +11,7 @@ use dtoolkit::{Node as _, Property as _};
 use kho::fdt::{self, Node};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::engine::BootError;
+use crate::boot_error::BootError;
 
 /// Version of the root.
 pub(super) const COMPATIBLE: &str = "luo-v1";

@@ -182,7 +182,9 @@ fn a_file_that_cannot_be_prepared_cancels_those_before_it_and_the_machine_is_nor
 #[test]
 fn a_file_that_cannot_be_frozen_cancels_all_and_the_machine_is_normal() {
     let mut machine = with_session();
+    let behind = machine.create_v4("behind").unwrap();
     register(&mut machine);
+    let (used, keys) = (machine.used_bytes(), machine.keys());
     machine.event(PREPARE).unwrap();
     machine.script.take();
     machine.script.fail("h0 freeze 1", Errno(77));
@@ -199,7 +201,10 @@ fn a_file_that_cannot_be_frozen_cancels_all_and_the_machine_is_normal() {
         "subsystems behind the sessions hear nothing"
     );
     assert_eq!(machine.state(), NORMAL);
-    assert_eq!(machine.session_state(0, [0; 3]), Ok(NORMAL));
+    for session in [0, behind] {
+        assert_eq!(machine.session_state(session, [0; 3]), Ok(NORMAL));
+    }
+    assert_eq!((machine.used_bytes(), machine.keys()), (used, keys));
     machine.script.heal();
     machine.event(PREPARE).unwrap();
     assert_eq!(machine.jump().state(), UPDATED);
