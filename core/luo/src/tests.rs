@@ -1,6 +1,7 @@
 //! Tests of the whole engine: a machine, its world, and programs that call.
 
 mod commands;
+mod damage;
 mod defects;
 mod handover;
 mod machine;

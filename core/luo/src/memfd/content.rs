@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use kho::{Kho, KhoError, KhoMem, Order, Pfn, PhysAddr};
+use kho::{Kho, KhoError, KhoMem, Order, Pfn, PhysAddr, vmalloc};
 use kho_abi::kexec_handover::Vmalloc;
 use kho_abi::memfd::FolioSer;
 use zerocopy::{FromZeros, IntoBytes};
@@ -49,6 +49,7 @@ impl Content {
         descriptor: &Vmalloc,
         count: u64,
     ) -> Result<Self, Errno> {
+        check_pages(kho, descriptor)?;
         let array = kho.restore_vmalloc(descriptor).or(Err(Errno::EINVAL))?;
         let mut content = Self::empty();
         for index in 0..count {
@@ -143,4 +144,17 @@ impl Content {
             kho.free_folio(folio.addr);
         }
     }
+}
+
+/// Checks that every part of the list starts with a page: only such a part can be freed again.
+fn check_pages<M: KhoMem>(kho: &Kho<M>, descriptor: &Vmalloc) -> Result<(), Errno> {
+    let page_size = kho.memory().page_size();
+    for chunk in vmalloc::chunks(kho.memory(), descriptor) {
+        let chunk = chunk?;
+        let mut pages = core::iter::once(&chunk.addr).chain(&chunk.blocks);
+        if !pages.all(|page| page.is_page_aligned(page_size)) {
+            return Err(Errno::EINVAL);
+        }
+    }
+    Ok(())
 }

@@ -101,15 +101,27 @@ impl Machine {
 
     /// The rest of a jump.
     pub(super) fn kexec(self) -> Result<Self, BootError> {
+        let was_complete = self.luo.kho().handoff().is_some();
+        let (machine, boot) = self.kexec_with_boot()?;
+        assert_eq!(boot == Boot::Handover, was_complete, "{boot:?}");
+        Ok(machine)
+    }
+
+    /// The rest of a jump with a handover that may be refused.
+    pub(super) fn kexec_damaged(self) -> Result<Self, BootError> {
+        self.kexec_with_boot().map(|(machine, _)| machine)
+    }
+
+    fn kexec_with_boot(self) -> Result<(Self, Boot), BootError> {
         let handoff = self.luo.kho().handoff();
         let mut memory = self.luo.into_kho().into_memory();
         memory.forget_allocations();
         let kho_config = kho_config(self.config.dialect);
         let (mut kho, boot) =
             Kho::start(memory, no_scratch(), handoff.as_ref(), kho_config).unwrap();
-        assert_eq!(boot == Boot::Handover, handoff.is_some(), "{boot:?}");
         kho.memory_mut().clear_free();
-        Self::boot(kho, self.config, self.world, self.script)
+        let machine = Self::boot(kho, self.config, self.world, self.script)?;
+        Ok((machine, boot))
     }
 
     /// A command with an argument of the ordinary kind; the argument after it.

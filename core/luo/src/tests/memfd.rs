@@ -244,6 +244,7 @@ fn damaged_descriptions_are_refused_with_the_errors_of_linux() {
         Err(Errno::EINVAL)
     );
     assert_eq!(answer(&|ser| ser.folios.first = 0), Err(Errno::EINVAL));
+    assert_eq!(answer(&|ser| ser.folios.first += 8), Err(Errno::EINVAL));
     assert_eq!(answer(&|ser| ser.nr_folios = u64::MAX), Err(Errno::EINVAL));
     assert_eq!(
         answer(&|ser| ser.flags = 1),

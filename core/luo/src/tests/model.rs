@@ -186,8 +186,6 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
     #[test]
     fn what_was_preserved_is_retrieved_and_nothing_leaks(
         steps in proptest::collection::vec(step(), 0..60),

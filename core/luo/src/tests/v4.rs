@@ -136,6 +136,51 @@ impl Machine {
     }
 }
 
+/// Programs that work in both dialects.
+impl Machine {
+    pub(super) fn create_in_dialect(&mut self, text: &str) -> i32 {
+        match self.config.dialect {
+            Dialect::Mainline => self.create(text).unwrap(),
+            Dialect::V4 => self.create_v4(text).unwrap(),
+        }
+    }
+
+    /// What a program does before it reboots.
+    pub(super) fn prepare_in_dialect(&mut self) {
+        if self.config.dialect == Dialect::V4 {
+            self.event(PREPARE).ok();
+        }
+    }
+
+    pub(super) fn retrieve_in_dialect(&mut self, text: &str) -> Result<i32, Errno> {
+        match self.config.dialect {
+            Dialect::Mainline => self.retrieve_session(text),
+            Dialect::V4 => self.retrieve_v4(text),
+        }
+    }
+
+    pub(super) fn retrieve_fd_in_dialect(&mut self, fd: i32, token: u64) -> Result<File, Errno> {
+        match self.config.dialect {
+            Dialect::Mainline => self.retrieve(fd, token),
+            Dialect::V4 => self.restore_v4(fd, token),
+        }
+    }
+
+    pub(super) fn finish_in_dialect(&mut self, fd: i32) -> Result<(), Errno> {
+        match self.config.dialect {
+            Dialect::Mainline => self.finish(fd),
+            Dialect::V4 => self.session_event(fd, FINISH),
+        }
+    }
+
+    /// What a program does when it has everything back.
+    pub(super) fn end_update_in_dialect(&mut self) {
+        if self.config.dialect == Dialect::V4 {
+            self.event(FINISH).ok();
+        }
+    }
+}
+
 #[test]
 fn subsystems_are_of_v4_only() {
     let mut machine = Machine::mainline();
