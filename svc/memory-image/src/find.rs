@@ -16,7 +16,7 @@ pub struct Found {
     /// The root.
     pub fdt: RootFdt,
     /// Scratch, if the boot parameters that hand this root over are in the image: they are once the
-    /// next kernel's image is loaded.
+    /// jump has copied them to their place.
     pub scratch: Option<ScratchAreas>,
 }
 
@@ -110,7 +110,13 @@ impl Image {
         }
         let mut bytes = vec![0; usize::try_from(data.scratch_size).ok()?];
         self.read(PhysAddr(data.scratch_addr), &mut bytes).ok()?;
-        Some(ScratchAreas::read(&bytes))
+        let areas = ScratchAreas::read(&bytes);
+        // Until the jump has copied the next kernel's segments to their places, nothing is there.
+        areas
+            .areas()
+            .iter()
+            .any(|area| area.bytes != 0)
+            .then_some(areas)
     }
 }
 
