@@ -21,7 +21,9 @@ pub enum Dialect {
     /// Linux 7.2 and 7.3.
     #[default]
     Mainline,
-    /// The v4 patch series of September 2025: machine-wide states, subsystems.
+    /// The v4 patch series of September 2025: machine-wide states, subsystems. Its KHO is one that
+    /// is finalized ([`kho::Lifecycle::Finalize`]). It knows no FLBs: those that are linked to
+    /// handlers are not called.
     V4,
 }
 

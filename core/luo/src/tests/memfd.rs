@@ -144,6 +144,31 @@ fn writes_after_preserve_arrive_even_after_a_jump_that_failed() {
 }
 
 #[test]
+fn what_was_retrieved_can_be_handed_over_again() {
+    let (machine, ..) = with_file(|machine| machine.world.memfd(&[1; 9000]));
+    let mut machine = machine.jump();
+    for round in 2..5_u8 {
+        let file = retrieved(&mut machine, 0).unwrap();
+        let old = 0;
+        let new = machine.create("a").unwrap();
+        assert_eq!(machine.preserve(new, 0, &file), Err(Errno::EBUSY));
+        machine.finish(old).unwrap();
+        machine.preserve(new, 0, &file).unwrap();
+        file.write(u64::from(round), &[round]);
+        machine = machine.jump();
+    }
+    assert_eq!(machine.luo.update_number(), Some(4));
+    let content = retrieved(&mut machine, 0).unwrap().content();
+    assert_eq!(
+        (&content[..6], content.len()),
+        (&[1, 1, 2, 3, 4, 1][..], 9000)
+    );
+    // Of every boot the root FDT and the FLB page are lost until the next, as in Linux.
+    machine.close(0).unwrap();
+    assert_eq!(machine.luo.kho().unclaimed().count(), 2);
+}
+
+#[test]
 fn nothing_of_a_jump_that_failed_is_left_in_the_next_one() {
     let (mut machine, session, file) = with_file(|machine| machine.world.memfd(&[1; 9000]));
     let other = machine.world.file(Kind::Recorded(0));
