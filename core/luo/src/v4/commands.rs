@@ -8,6 +8,7 @@ use liveupdate_uapi::v4 as uapi;
 use liveupdate_uapi::v4::{LiveupdateEvent, LiveupdateState};
 
 use super::layout::NAME_LENGTH;
+use super::sessions::Session;
 use super::{V4, with_open_handover};
 use crate::SessionId;
 use crate::args::Call;
@@ -153,16 +154,13 @@ impl<M: KhoMem, F: Clone> V4<M, F> {
                 call.respond(&args)
             }
             uapi::SESSION_RESTORE_FD => {
-                let args: uapi::RestoreFd = call.args()?;
+                let args = call.args()?;
+                // The state of the machine comes before the descriptor, that of the session after.
                 if !is_updated {
                     return Err(Errno::EBUSY);
                 }
                 call.caller.reserve_fd()?;
-                if session.state != LiveupdateState::UPDATED {
-                    return Err(Errno::EBUSY);
-                }
-                let file = session.files.restore(core, args.token)?;
-                call.install(Object::File(file), args, offset_of!(uapi::RestoreFd, fd))
+                restore_fd(core, session, call, args)
             }
             uapi::SESSION_GET_STATE => {
                 let mut args: uapi::SessionGetState = call.args()?;
@@ -174,22 +172,43 @@ impl<M: KhoMem, F: Clone> V4<M, F> {
             }
             _ => {
                 let args: uapi::SessionSetEvent = call.args()?;
-                match args.event {
-                    LiveupdateEvent::PREPARE => session.prepare(core),
-                    LiveupdateEvent::FREEZE => {
-                        with_open_handover(core, |core| session.freeze(core))
-                    }
-                    LiveupdateEvent::FINISH => {
-                        session.finish(core);
-                        Ok(())
-                    }
-                    LiveupdateEvent::CANCEL => {
-                        with_open_handover(core, |core| session.cancel(core));
-                        Ok(())
-                    }
-                    _ => Err(Errno::EINVAL),
-                }
+                set_event(core, session, args.event)
             }
         }
+    }
+}
+
+fn restore_fd<M: KhoMem, C: Caller>(
+    core: &mut Core<M, C::File>,
+    session: &mut Session<C::File>,
+    mut call: Call<'_, C>,
+    args: uapi::RestoreFd,
+) -> Result<(), Errno> {
+    if session.state != LiveupdateState::UPDATED {
+        return Err(Errno::EBUSY);
+    }
+    let file = session.files.restore(core, args.token)?;
+    let fd_offset = offset_of!(uapi::RestoreFd, fd);
+    call.install(Object::File(file), args, fd_offset)
+}
+
+/// Nothing is answered but the outcome.
+fn set_event<M: KhoMem, F: Clone>(
+    core: &mut Core<M, F>,
+    session: &mut Session<F>,
+    event: LiveupdateEvent,
+) -> Result<(), Errno> {
+    match event {
+        LiveupdateEvent::PREPARE => session.prepare(core),
+        LiveupdateEvent::FREEZE => with_open_handover(core, |core| session.freeze(core)),
+        LiveupdateEvent::FINISH => {
+            session.finish(core);
+            Ok(())
+        }
+        LiveupdateEvent::CANCEL => {
+            with_open_handover(core, |core| session.cancel(core));
+            Ok(())
+        }
+        _ => Err(Errno::EINVAL),
     }
 }
