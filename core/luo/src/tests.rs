@@ -3,6 +3,7 @@
 mod commands;
 mod damage;
 mod defects;
+mod examined;
 mod handover;
 mod machine;
 mod memfd;

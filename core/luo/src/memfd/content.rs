@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use kho::{Kho, KhoError, KhoMem, Order, Pfn, PhysAddr, vmalloc};
 use kho_abi::kexec_handover::Vmalloc;
-use kho_abi::memfd::FolioSer;
+use kho_abi::memfd::{FolioFlags, FolioSer};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::folios::page_bytes;
@@ -22,6 +22,8 @@ struct Folio {
     offset: u64,
     addr: PhysAddr,
     bytes: u64,
+    /// It has content; the kernel zeroes one that has none when it is read.
+    is_uptodate: bool,
 }
 
 /// Folios that were received, by their place in the file.
@@ -83,6 +85,7 @@ impl Content {
             offset,
             addr,
             bytes,
+            is_uptodate: entry.flags().contains(FolioFlags::UPTODATE),
         });
         // A large folio is aligned in its file: `shmem_add_to_page_cache()` has it as a bug.
         if is_aligned {
@@ -119,7 +122,7 @@ impl Content {
             return Err(errno);
         }
         let mut buffer = vec![0; usize::try_from(CHUNK_BYTES).unwrap_or(0)];
-        for folio in &self.folios {
+        for folio in self.folios.iter().filter(|folio| folio.is_uptodate) {
             let end = folio.offset.saturating_add(folio.bytes).min(size);
             let mut at = folio.offset;
             while at < end {

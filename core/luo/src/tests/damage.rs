@@ -15,7 +15,7 @@ use crate::{Config, Dialect, Errno, Flb, FlbState};
 
 /// A word that is changed on the way: in which preserved block, where, to what.
 #[derive(Clone, Debug)]
-struct Change {
+pub(super) struct Change {
     block: Index,
     word: u64,
     value: Value,
@@ -30,7 +30,7 @@ enum Value {
     Folio(Index),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(super) fn change() -> impl Strategy<Value = Change> {
     let small = prop_oneof![0..4_u64, Just(0xffff), Just(u64::MAX), any::<u64>()];
     let value = prop_oneof![
         small.prop_map(Value::Word),
@@ -91,7 +91,7 @@ fn leaving(dialect: Dialect) -> Machine {
     machine
 }
 
-fn apply(machine: &mut Machine, changes: &[Change]) {
+pub(super) fn apply(machine: &mut Machine, changes: &[Change]) {
     let kho = machine.luo.kho();
     let keys = kho.tree().walk(kho.memory()).map(Result::unwrap);
     let blocks: Vec<PhysAddr> = keys.map(|key| key.block(PageSize::Size4K).0).collect();

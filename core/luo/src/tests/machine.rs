@@ -157,10 +157,17 @@ impl Machine {
     }
 
     pub(super) fn retrieve_session(&mut self, text: &str) -> Result<i32, Errno> {
+        self.retrieve_named(text.as_bytes())
+    }
+
+    /// A name that may be no text.
+    pub(super) fn retrieve_named(&mut self, bytes: &[u8]) -> Result<i32, Errno> {
+        let mut name = [0; 64];
+        name[..bytes.len()].copy_from_slice(bytes);
         let args = uapi::RetrieveSession {
             size: 72,
             fd: -1,
-            name: name(text),
+            name,
         };
         let answer = self.call(Target::Device, uapi::IOCTL_RETRIEVE_SESSION, args)?;
         Ok(answer.fd)
