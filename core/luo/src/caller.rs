@@ -79,8 +79,7 @@ pub trait Caller {
     fn object(&mut self, fd: i32) -> Result<Object<Self::File>, Errno>;
 
     /// Installs a close-on-exec descriptor for `object`. Its number goes as a native `i32` to
-    /// `fd_offset` of `answer`, and `answer` to the caller's memory at `addr`. What of `answer` is
-    /// behind the caller's own size is cut off before.
+    /// `fd_offset` of `answer`, and `answer` to the caller's memory at `addr`.
     ///
     /// # Errors
     /// [`InstallError`]: nothing is installed, and the engine does what the kernel does with an

@@ -1,12 +1,12 @@
 //! The engine: LUO of one boot, from what was received to the jump.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use kho::{FdtError, Kho, KhoError, KhoMem};
+use kho::{Kho, KhoMem};
 use liveupdate_uapi::v4::LiveupdateState;
 
+use crate::boot_error::BootError;
 use crate::caller::{Caller, SessionId};
 use crate::defects::Defects;
 use crate::errno::Errno;
@@ -21,7 +21,9 @@ pub enum Dialect {
     /// Linux 7.2 and 7.3.
     #[default]
     Mainline,
-    /// The v4 patch series of September 2025: machine-wide states, subsystems.
+    /// The v4 patch series of September 2025: machine-wide states, subsystems. Its KHO is one that
+    /// is finalized ([`kho::Lifecycle::Finalize`]). It knows no FLBs: those that are linked to
+    /// handlers are not called.
     V4,
 }
 
@@ -54,50 +56,6 @@ pub struct SessionInfo {
     pub is_incoming: bool,
     /// Tokens of its files, in the order of the handover.
     pub tokens: Vec<u64>,
-}
-
-/// Why LUO does not come up. Where a handover is at fault, Linux panics: going on could leak what
-/// belongs to others.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BootError {
-    /// The subtree is damaged, or there is no memory for the next one.
-    #[error(transparent)]
-    Kho(#[from] KhoError),
-    /// The blob is too short.
-    #[error("the LUO state has {found_bytes} bytes, {wanted_bytes} are needed")]
-    Short {
-        /// Bytes there are.
-        found_bytes: u64,
-        /// Bytes of the layout.
-        wanted_bytes: u64,
-    },
-    /// The blob has another layout.
-    #[error("the LUO state is \"{found}\", supported is \"{supported}\"")]
-    Incompatible {
-        /// What it says it is.
-        found: String,
-        /// The layout of this dialect.
-        supported: &'static str,
-    },
-    /// The table of sessions is damaged.
-    #[error("the table of sessions is damaged")]
-    Sessions(#[source] KhoError),
-    /// The state is no FDT (v4).
-    #[error(transparent)]
-    Fdt(#[from] FdtError),
-    /// A property of the state is missing or has another length (v4).
-    #[error("the LUO state has no property {name} of 8 bytes")]
-    Property {
-        /// Its name.
-        name: String,
-    },
-    /// A session or a file cannot be made of what was received (v4).
-    #[error("a session of the LUO state is damaged: {what}")]
-    Session {
-        /// What is wrong.
-        what: &'static str,
-    },
 }
 
 enum Machine<M, F> {

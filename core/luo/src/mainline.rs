@@ -12,8 +12,9 @@ use liveupdate_uapi::mainline as uapi;
 
 use crate::SessionId;
 use crate::args::Call;
+use crate::boot_error::BootError;
 use crate::caller::{Caller, Object};
-use crate::engine::{BootError, SessionInfo, Target};
+use crate::engine::{SessionInfo, Target};
 use crate::errno::Errno;
 use crate::flb::{padded, unpadded};
 use crate::handler::Core;

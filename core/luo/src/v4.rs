@@ -10,7 +10,9 @@
 //! * a preserved session is known by its name from the first CREATE on, not from the first
 //!   RETRIEVE, which panics when the name is taken by then.
 
+mod commands;
 mod files;
+mod handover;
 mod layout;
 mod sessions;
 mod subsystems;
@@ -18,39 +20,20 @@ mod subsystems;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::mem::offset_of;
 
 use kho::{KhoError, KhoMem, PhysAddr, SubtreeError};
 use kho_abi::luo::ENTRY_NAME;
-use liveupdate_uapi::v4 as uapi;
-use liveupdate_uapi::v4::{LiveupdateEvent, LiveupdateState};
+use liveupdate_uapi::v4::LiveupdateState;
 
 use crate::SessionId;
-use crate::args::Call;
-use crate::caller::{Caller, Object};
-use crate::engine::{BootError, SessionInfo, Target};
+use crate::boot_error::BootError;
+use crate::engine::SessionInfo;
 use crate::errno::Errno;
 use crate::handler::Core;
-use crate::name::Name;
-use layout::{NAME_LENGTH, SESSIONS};
+use layout::SESSIONS;
 use sessions::Sessions;
 use subsystems::Members;
 pub use subsystems::{Subsystem, SubsystemId};
-
-const SESSION_BASE: u8 = 0x40;
-const DEVICE_COMMANDS: [u32; 4] = [
-    uapi::IOCTL_GET_STATE,
-    uapi::IOCTL_SET_EVENT,
-    uapi::IOCTL_CREATE_SESSION,
-    uapi::IOCTL_RETRIEVE_SESSION,
-];
-const SESSION_COMMANDS: [u32; 5] = [
-    uapi::SESSION_PRESERVE_FD,
-    uapi::SESSION_UNPRESERVE_FD,
-    uapi::SESSION_RESTORE_FD,
-    uapi::SESSION_GET_STATE,
-    uapi::SESSION_SET_EVENT,
-];
 
 /// LUO of one boot.
 pub(crate) struct V4<M, F> {
@@ -275,166 +258,6 @@ impl<M: KhoMem, F: Clone> V4<M, F> {
         }
         let memory = core.kho.memory_mut();
         Ok(memory.write(page, &fdt).map_err(KhoError::from)?)
-    }
-
-    pub(crate) fn ioctl<C: Caller<File = F>>(
-        &mut self,
-        core: &mut Core<M, F>,
-        target: Target,
-        cmd: u32,
-        arg: u64,
-        caller: &mut C,
-    ) -> Result<(), Errno> {
-        self.ensure_alive()?;
-        match target {
-            Target::Device => {
-                let call = Call::begin(caller, &DEVICE_COMMANDS, 0, cmd, arg)?;
-                self.device_command(core, cmd, call)
-            }
-            Target::Session(id) => {
-                let call = Call::begin(caller, &SESSION_COMMANDS, SESSION_BASE, cmd, arg)?;
-                self.session_command(core, id, cmd, call)
-            }
-        }
-    }
-
-    fn device_command<C: Caller<File = F>>(
-        &mut self,
-        core: &mut Core<M, F>,
-        cmd: u32,
-        mut call: Call<'_, C>,
-    ) -> Result<(), Errno> {
-        match cmd {
-            uapi::IOCTL_GET_STATE => {
-                let mut args: uapi::GetState = call.args()?;
-                args.state = self.state;
-                call.respond(&args)
-            }
-            uapi::IOCTL_SET_EVENT => {
-                let args: uapi::SetEvent = call.args()?;
-                match args.event {
-                    LiveupdateEvent::PREPARE => self.prepare(core),
-                    LiveupdateEvent::FINISH => self.finish(core),
-                    LiveupdateEvent::CANCEL => self.cancel(core),
-                    _ => Err(Errno::EOPNOTSUPP),
-                }
-            }
-            uapi::IOCTL_CREATE_SESSION => self.create_session(core, call),
-            _ => self.retrieve_session(core, call),
-        }
-    }
-
-    fn create_session<C: Caller<File = F>>(
-        &mut self,
-        core: &mut Core<M, F>,
-        mut call: Call<'_, C>,
-    ) -> Result<(), Errno> {
-        let args: uapi::CreateSession = call.args()?;
-        call.caller.reserve_fd()?;
-        self.ensure_open_for_members().or(Err(Errno::EAGAIN))?;
-        self.import(core)?;
-        let name = Name::copy(&args.name, NAME_LENGTH);
-        let id = self.sessions.create(core.new_session(), name)?;
-        let fd_offset = offset_of!(uapi::CreateSession, fd);
-        let installed = call.install(Object::Session(id), args, fd_offset);
-        installed.inspect_err(|_| self.sessions.release(core, id))
-    }
-
-    fn retrieve_session<C: Caller<File = F>>(
-        &mut self,
-        core: &mut Core<M, F>,
-        mut call: Call<'_, C>,
-    ) -> Result<(), Errno> {
-        let args: uapi::RetrieveSession = call.args()?;
-        call.caller.reserve_fd()?;
-        if self.state != LiveupdateState::UPDATED {
-            return Err(Errno::EAGAIN);
-        }
-        self.import(core)?;
-        let name = Name::query(&args.name).ok_or(Errno::ENOENT)?;
-        let id = self.sessions.retrieve(&name)?;
-        let fd_offset = offset_of!(uapi::RetrieveSession, fd);
-        let installed = call.install(Object::Session(id), args, fd_offset);
-        installed.inspect_err(|_| {
-            if core.defects.fault_destroys_session {
-                self.sessions.release(core, id);
-            } else {
-                self.sessions.unretrieve(id);
-            }
-        })
-    }
-
-    fn session_command<C: Caller<File = F>>(
-        &mut self,
-        core: &mut Core<M, F>,
-        id: SessionId,
-        cmd: u32,
-        mut call: Call<'_, C>,
-    ) -> Result<(), Errno> {
-        let machine_is_open = self.ensure_open_for_members();
-        let is_updated = self.state == LiveupdateState::UPDATED;
-        let session = self.sessions.get_mut(id).ok_or(Errno::EBADF)?;
-        let may_change = machine_is_open.and(match session.state {
-            LiveupdateState::NORMAL => Ok(()),
-            _ => Err(Errno::EBUSY),
-        });
-        match cmd {
-            uapi::SESSION_PRESERVE_FD => {
-                let args: uapi::PreserveFd = call.args()?;
-                may_change?;
-                session
-                    .files
-                    .preserve(core, call.caller, args.token, args.fd)?;
-                call.respond(&args)
-            }
-            uapi::SESSION_UNPRESERVE_FD => {
-                let args: uapi::UnpreserveFd = call.args()?;
-                if args.reserved != 0 {
-                    return Err(Errno::EOPNOTSUPP);
-                }
-                may_change?;
-                session.files.unpreserve(args.token)?;
-                call.respond(&args)
-            }
-            uapi::SESSION_RESTORE_FD => {
-                let args: uapi::RestoreFd = call.args()?;
-                if !is_updated {
-                    return Err(Errno::EBUSY);
-                }
-                call.caller.reserve_fd()?;
-                if session.state != LiveupdateState::UPDATED {
-                    return Err(Errno::EBUSY);
-                }
-                let file = session.files.restore(core, args.token)?;
-                call.install(Object::File(file), args, offset_of!(uapi::RestoreFd, fd))
-            }
-            uapi::SESSION_GET_STATE => {
-                let mut args: uapi::SessionGetState = call.args()?;
-                if args.reserved != [0; 3] {
-                    return Err(Errno::EOPNOTSUPP);
-                }
-                args.state = session.state;
-                call.respond(&args)
-            }
-            _ => {
-                let args: uapi::SessionSetEvent = call.args()?;
-                match args.event {
-                    LiveupdateEvent::PREPARE => session.prepare(core),
-                    LiveupdateEvent::FREEZE => {
-                        with_open_handover(core, |core| session.freeze(core))
-                    }
-                    LiveupdateEvent::FINISH => {
-                        session.finish(core);
-                        Ok(())
-                    }
-                    LiveupdateEvent::CANCEL => {
-                        with_open_handover(core, |core| session.cancel(core));
-                        Ok(())
-                    }
-                    _ => Err(Errno::EINVAL),
-                }
-            }
-        }
     }
 }
 

@@ -3,9 +3,9 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use kho::{Kho, KhoError, KhoMem, Order, Pfn, PhysAddr};
+use kho::{Kho, KhoError, KhoMem, Order, Pfn, PhysAddr, vmalloc};
 use kho_abi::kexec_handover::Vmalloc;
-use kho_abi::memfd::FolioSer;
+use kho_abi::memfd::{FolioFlags, FolioSer};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::folios::page_bytes;
@@ -22,6 +22,8 @@ struct Folio {
     offset: u64,
     addr: PhysAddr,
     bytes: u64,
+    /// It has content; the kernel zeroes one that has none when it is read.
+    is_uptodate: bool,
 }
 
 /// Folios that were received, by their place in the file.
@@ -49,6 +51,7 @@ impl Content {
         descriptor: &Vmalloc,
         count: u64,
     ) -> Result<Self, Errno> {
+        check_pages(kho, descriptor)?;
         let array = kho.restore_vmalloc(descriptor).or(Err(Errno::EINVAL))?;
         let mut content = Self::empty();
         for index in 0..count {
@@ -82,6 +85,7 @@ impl Content {
             offset,
             addr,
             bytes,
+            is_uptodate: entry.flags().contains(FolioFlags::UPTODATE),
         });
         // A large folio is aligned in its file: `shmem_add_to_page_cache()` has it as a bug.
         if is_aligned {
@@ -118,7 +122,7 @@ impl Content {
             return Err(errno);
         }
         let mut buffer = vec![0; usize::try_from(CHUNK_BYTES).unwrap_or(0)];
-        for folio in &self.folios {
+        for folio in self.folios.iter().filter(|folio| folio.is_uptodate) {
             let end = folio.offset.saturating_add(folio.bytes).min(size);
             let mut at = folio.offset;
             while at < end {
@@ -143,4 +147,17 @@ impl Content {
             kho.free_folio(folio.addr);
         }
     }
+}
+
+/// Checks that every part of the list starts with a page: only such a part can be freed again.
+fn check_pages<M: KhoMem>(kho: &Kho<M>, descriptor: &Vmalloc) -> Result<(), Errno> {
+    let page_size = kho.memory().page_size();
+    for chunk in vmalloc::chunks(kho.memory(), descriptor) {
+        let chunk = chunk?;
+        let mut pages = core::iter::once(&chunk.addr).chain(&chunk.blocks);
+        if !pages.all(|page| page.is_page_aligned(page_size)) {
+            return Err(Errno::EINVAL);
+        }
+    }
+    Ok(())
 }

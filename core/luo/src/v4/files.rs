@@ -7,8 +7,8 @@ use kho::{KhoError, KhoMem, PhysAddr};
 use kho_abi::luo::FileSer;
 use liveupdate_uapi::v4::LiveupdateState;
 
+use crate::boot_error::BootError;
 use crate::caller::{Caller, Object};
-use crate::engine::BootError;
 use crate::errno::Errno;
 use crate::flb::unpadded;
 use crate::handler::{Core, HandlerId, RetrieveStatus};

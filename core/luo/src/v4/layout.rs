@@ -11,7 +11,7 @@ use dtoolkit::{Node as _, Property as _};
 use kho::fdt::{self, Node};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::engine::BootError;
+use crate::boot_error::BootError;
 
 /// Version of the root.
 pub(super) const COMPATIBLE: &str = "luo-v1";
@@ -58,7 +58,8 @@ fn with_nul(text: &str) -> Vec<u8> {
 
 impl SessionsFdt {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let node = Node::new("luo-session")
+        // The series names this root `luo-session`, which is no root to other readers.
+        let node = Node::new("")
             .with("compatible", &with_nul(SESSIONS))
             .with("count", &self.count.to_be_bytes())
             .with("data", &self.data.to_be_bytes())

@@ -8,14 +8,13 @@ use kho::{Kho, KhoError, KhoMem, PhysAddr};
 use liveupdate_uapi::v4::LiveupdateState;
 
 use super::files::Files;
-use super::layout::{NAME_LENGTH, SessionSer, SessionsFdt};
+use super::handover::{ENTRY_BYTES, Handover, entry_at};
+use super::layout::{NAME_LENGTH, SessionSer};
 use crate::SessionId;
-use crate::engine::BootError;
+use crate::boot_error::BootError;
 use crate::errno::Errno;
 use crate::handler::Core;
 use crate::name::Name;
-
-const ENTRY_BYTES: u64 = 80;
 
 pub(super) struct Session<F> {
     pub(super) name: Name,
@@ -24,14 +23,6 @@ pub(super) struct Session<F> {
     retrieved: bool,
     /// Where it is written down since the machine was prepared.
     entry: Option<PhysAddr>,
-}
-
-/// Memory of a handover: the FDT and the entries.
-#[derive(Clone, Copy)]
-struct Handover {
-    fdt: PhysAddr,
-    entries: Option<PhysAddr>,
-    count: u64,
 }
 
 pub(super) struct Sessions<F> {
@@ -61,19 +52,9 @@ impl<F: Clone> Sessions<F> {
 
     /// `luo_session_boot()`. The rest is read when it is needed first.
     pub(super) fn boot<M: KhoMem>(&mut self, kho: &Kho<M>, data: u64) -> Result<(), BootError> {
-        let page = kho
-            .memory()
-            .read_page(PhysAddr(data))
-            .map_err(KhoError::from)?;
-        let fdt = SessionsFdt::read(&page)?;
-        if fdt.count != 0 {
-            self.handover = Some(Handover {
-                fdt: PhysAddr(data),
-                entries: Some(PhysAddr(fdt.data)),
-                count: fdt.count,
-            });
-            self.is_waiting = true;
-        }
+        let handover = Handover::read(kho, PhysAddr(data))?;
+        self.is_waiting = handover.count != 0;
+        self.handover = Some(handover);
         Ok(())
     }
 
@@ -161,7 +142,6 @@ impl<F: Clone> Sessions<F> {
         let Some(mut session) = self.sessions.remove(&id) else {
             return;
         };
-        session.strike(&mut core.kho);
         session.finish(core);
         session.cancel(core);
         session.files.forget_all();
@@ -240,11 +220,7 @@ impl<F: Clone> Sessions<F> {
             session.retrieved || !was_updated
         });
         if let Some(handover) = self.handover.take() {
-            // Memory that nobody preserved is a warning in the kernel.
-            core.kho.restore_free(handover.fdt).ok();
-            if let Some(entries) = handover.entries {
-                core.kho.restore_free(entries).ok();
-            }
+            handover.free_received(&mut core.kho);
         }
         Ok(())
     }
@@ -308,53 +284,6 @@ impl<F: Clone> Session<F> {
             kho.memory_mut().write_value(at, &zeros).ok();
         }
     }
-}
-
-impl Handover {
-    /// `luo_session_fdt_setup()`.
-    fn create<M: KhoMem>(kho: &mut Kho<M>, count: u64) -> Result<Self, Errno> {
-        let page_bytes = u64::try_from(kho.memory().page_size().bytes()).unwrap_or(u64::MAX);
-        let bytes = count.checked_mul(ENTRY_BYTES).ok_or(Errno::E2BIG)?;
-        let pgcnt = bytes.div_ceil(page_bytes);
-        let entries = match pgcnt {
-            0 => None,
-            _ => Some(kho.alloc_preserve(bytes)?),
-        };
-        let handover = kho.alloc_preserve(page_bytes).map(|fdt| Self {
-            fdt,
-            entries,
-            count,
-        });
-        let handover = match (handover, entries) {
-            (Err(error), Some(entries)) => {
-                kho.unpreserve_free(entries)?;
-                return Err(error.into());
-            }
-            (handover, _) => handover?,
-        };
-        let fdt = SessionsFdt {
-            count,
-            data: entries.map_or(0, |entries| entries.0),
-            pgcnt,
-        };
-        let memory = kho.memory_mut();
-        memory
-            .write(handover.fdt, &fdt.to_bytes())
-            .map_err(KhoError::from)?;
-        Ok(handover)
-    }
-
-    fn give_up<M: KhoMem>(self, kho: &mut Kho<M>) {
-        // Both were allocated here, and the handover is open.
-        kho.unpreserve_free(self.fdt).ok();
-        if let Some(entries) = self.entries {
-            kho.unpreserve_free(entries).ok();
-        }
-    }
-}
-
-fn entry_at(entries: PhysAddr, index: u64) -> Option<PhysAddr> {
-    entries.checked_add(index.checked_mul(ENTRY_BYTES)?)
 }
 
 /// Where one session stands, for those who look from outside.

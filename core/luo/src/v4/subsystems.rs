@@ -9,7 +9,7 @@ use kho::{Kho, KhoMem};
 
 use super::layout::SESSIONS;
 use super::sessions::Sessions;
-use crate::engine::BootError;
+use crate::boot_error::BootError;
 use crate::errno::Errno;
 use crate::handler::Core;
 

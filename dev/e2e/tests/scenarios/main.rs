@@ -10,6 +10,7 @@ mod cancel;
 mod crashes;
 mod direct;
 mod failures;
+mod handover;
 mod harness;
 mod host;
 mod kvcache;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     scenarios.extend(crashes::scenarios());
     scenarios.extend(direct::scenarios());
     scenarios.extend(failures::scenarios());
+    scenarios.extend(handover::scenarios());
     scenarios.extend(kvcache::scenarios());
     scenarios.extend(misbehaviour::scenarios());
     scenarios.extend(refusals::scenarios());
