@@ -50,6 +50,16 @@ pub(crate) fn leave() -> anyhow::Result<Vec<OwnedFd>> {
     Ok(vec![content, empty, ignored, fault, long])
 }
 
+/// Preserves a file of four bytes and writes four more, which only an emulated machine allows.
+pub(crate) fn leave_grown() -> anyhow::Result<Vec<OwnedFd>> {
+    let device = open(DEVICE, OFlags::RDWR).context("no device")?;
+    let session = create(&device, "grown")?;
+    let file = memfd(b"four")?;
+    preserve(&session, &file, 1)?;
+    file.write_all_at(b"more", 4)?;
+    Ok(vec![session])
+}
+
 pub(crate) fn run() -> anyhow::Result<()> {
     let device = case("open", open(DEVICE, OFlags::RDWR)).context("no device")?;
     case(

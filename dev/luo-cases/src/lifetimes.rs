@@ -65,6 +65,17 @@ fn sleeper() -> anyhow::Result<Child> {
     Ok(child)
 }
 
+/// Leaves descriptors to a process that does nothing.
+pub(crate) fn keep(fds: &[OwnedFd]) -> anyhow::Result<()> {
+    let mut inherited = Vec::new();
+    for fd in fds {
+        inherited.push(rustix::io::dup(fd)?);
+    }
+    // It ends when somebody ends it.
+    let _child = sleeper()?;
+    Ok(())
+}
+
 fn processes() -> anyhow::Result<()> {
     let first = device()?;
     // A duplicate by dup() is not close-on-exec.

@@ -1,8 +1,8 @@
 //! What `/dev/liveupdate` answers to everything a program can do, one line for each case.
 //!
 //! The same program runs on an emulated machine and on a real kernel; both must print the same
-//! lines. `before` runs in one kernel and ends with sessions held, `kexec` jumps, `after` runs in
-//! the next.
+//! lines, which are in `expected/`. `before` and `lifetimes` need one kernel; `leave` preserves
+//! files, `kexec` jumps, and `after` looks at them in the next kernel.
 
 mod after;
 mod args;
@@ -30,11 +30,10 @@ struct Arguments {
 enum Task {
     /// All cases of one kernel.
     Before,
-    /// What `before` has left, and jumps to the file given as a kernel.
-    Jump {
-        /// Kernel to load.
-        kernel: PathBuf,
-    },
+    /// Preserves what `after` looks at; a process stays behind that holds it.
+    Leave,
+    /// As `leave`, with a file that grew after it was preserved.
+    LeaveGrown,
     /// All cases of what was handed over.
     After,
     /// Lifetimes of descriptors.
@@ -62,10 +61,8 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Before => before::run(),
-        Task::Jump { kernel } => {
-            let _held = after::leave()?;
-            kexec(&kernel)
-        }
+        Task::Leave => lifetimes::keep(&after::leave()?),
+        Task::LeaveGrown => lifetimes::keep(&after::leave_grown()?),
         Task::After => after::run(),
         Task::Lifetimes => lifetimes::run(),
         Task::Sleep => sleep(),

@@ -8,7 +8,14 @@ use kernel_build::LoggedCommand;
 use crate::workspace::{Workspace, cargo};
 
 /// Packages whose programs go into a guest.
-const GUEST_PACKAGES: [&str; 5] = ["luod", "luoctl", "kvcache", "e2e-agent", "e2e-client"];
+const GUEST_PACKAGES: [&str; 6] = [
+    "luod",
+    "luoctl",
+    "kvcache",
+    "e2e-agent",
+    "e2e-client",
+    "luo-cases",
+];
 
 /// A guest has no dynamic loader, whatever the machine it was built on has.
 const TARGET: &str = "x86_64-unknown-linux-gnu";

@@ -86,7 +86,7 @@ pub enum Effect {
 pub enum Part {
     /// A page of content of a memfd: the client must notice.
     Content,
-    /// The first block of sessions: the next kernel cannot import them.
+    /// The first session: the next kernel cannot import any, and the device answers `EIO`.
     Sessions,
     /// The LUO state: the next kernel panics.
     Luo,

@@ -5,6 +5,7 @@ use kho::{
     ScratchAreas, SparseMemory,
 };
 use kho_abi::kexec_metadata::{self, KexecMetadata};
+use kho_abi::luo::LuoSer;
 use luo::{BootError, Defects, Dialect, Luo, MemfdHandler};
 use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
 
@@ -185,18 +186,17 @@ impl Kernel {
             Part::Fdt => fdt,
             Part::Luo => luo()?.0,
             Part::Sessions => {
-                let mut bytes = [0; 24];
-                kho.memory().read(luo()?.0, &mut bytes).ok()?;
-                let sessions = bytes.last_chunk().map(|it| u64::from_ne_bytes(*it))?;
-                // The count, behind the address of the next block.
-                PhysAddr(sessions.checked_add(8)?)
+                let luo: LuoSer = kho.memory().read_value(luo()?.0).ok()?;
+                let sessions = luo.sessions_pa;
+                // The number of files, behind the block's header, the name and the address.
+                PhysAddr(sessions.checked_add(16 + 64 + 8)?)
             }
             Part::Content => first_content(kho.memory(), fdt)?,
         };
         let memory = self.luo.kho_mut().memory_mut();
-        let mut bytes = [0; 16];
+        let mut bytes = [0; 8];
         memory.read(addr, &mut bytes).ok()?;
-        memory.write(addr, &bytes.map(|byte| !byte)).ok()?;
+        memory.write(addr, &bytes.map(|byte: u8| !byte)).ok()?;
         Some(addr)
     }
 

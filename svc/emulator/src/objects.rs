@@ -91,10 +91,11 @@ impl Objects {
         drop(given);
     }
 
-    /// A descriptor that stands for the path of the device.
+    /// A descriptor that stands for the path of the device. It is an open file: descriptors of
+    /// `O_PATH` cannot be given to a caller.
     pub(crate) fn path_fd(&self) -> Result<OwnedFd, Errno> {
         let path = format!("/proc/self/fd/{}", self.path_file.as_raw_fd());
-        openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
     }
 
     /// What stands behind a link of `/proc/PID/fd`.

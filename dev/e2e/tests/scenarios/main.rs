@@ -7,6 +7,7 @@
 mod agent;
 mod boot;
 mod cancel;
+mod cases;
 mod crashes;
 mod direct;
 mod failures;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     scenarios.extend(agent::scenarios());
     scenarios.extend(boot::scenarios());
     scenarios.extend(cancel::scenarios());
+    scenarios.extend(cases::scenarios());
     scenarios.extend(crashes::scenarios());
     scenarios.extend(direct::scenarios());
     scenarios.extend(failures::scenarios());

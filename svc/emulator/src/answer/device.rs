@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::RawFd;
 
 use liveupdate_uapi::mainline as uapi;
-use luo::Target;
+use luo::{Errno, Target};
 use notify_sys::{Notification, Task};
 
 use super::Outcome;
@@ -38,8 +38,8 @@ impl Generation<'_> {
         let target = match caller::held(&self.objects, call.task, fd) {
             Some(Held::Device) => Target::Device,
             Some(Held::Session(id)) => Target::Session(id),
-            // EBADF.
-            Some(Held::DevicePath) | None => return Outcome::Continue,
+            Some(Held::DevicePath) => return Outcome::Fail(Errno::EBADF),
+            None => return Outcome::Continue,
         };
         let name = NAMES.iter().find(|(known, _)| *known == cmd);
         if let Some(&(_, name)) = name
