@@ -2,9 +2,12 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
-use emulator::{Dialect, Injection, KernelConfig, KhoDefects, LuoDefects, MemorySize, Options};
+use emulator::{
+    Dialect, Identity, Injection, KernelConfig, KhoDefects, LuoDefects, MemorySize, Options,
+};
 
 const LONG: &str = "\
 Runs a program on an emulated machine that can do live updates.
@@ -80,9 +83,17 @@ pub(crate) struct Run {
     #[arg(long, value_name = "RELEASE", value_delimiter = ',')]
     release: Vec<String>,
 
+    /// Let programs be root, in a user namespace: for those that look, such as luoctl
+    #[arg(long)]
+    root: bool,
+
     /// Make a call fail or wait, or damage the handover; see below
     #[arg(long, value_name = "CALL[:N]=EFFECT")]
     inject: Vec<Injection>,
+
+    /// Save the memory of the machine at each jump, as DIR/generation-N.mem: for luoctl inspect
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
 
     /// Do not tell what happens on the machine
     #[arg(long, short)]
@@ -117,6 +128,11 @@ impl Run {
             None => Default::default(),
             Some(KernelName::Linux7_3_4) => (LuoDefects::like_7_3_4(), KhoDefects::LINUX_7_3_4),
         };
+        let identity = if self.root {
+            Identity::Root
+        } else {
+            Identity::Own
+        };
         Options {
             kernel: KernelConfig {
                 memory: self.memory,
@@ -129,6 +145,8 @@ impl Run {
             program: self.program.clone(),
             next: self.next.clone(),
             injections: self.inject.clone(),
+            identity,
+            save: self.save.clone(),
         }
     }
 }

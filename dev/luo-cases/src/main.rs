@@ -9,6 +9,7 @@ mod args;
 mod before;
 mod lifetimes;
 mod report;
+mod states;
 mod threads;
 
 use std::fs::File;
@@ -36,6 +37,10 @@ enum Task {
     LeaveGrown,
     /// All cases of what was handed over.
     After,
+    /// The states of the v4 dialect, up to the jump.
+    Prepare,
+    /// The states of the v4 dialect after it.
+    Updated,
     /// Lifetimes of descriptors.
     Lifetimes,
     /// Does nothing until a signal ends it.
@@ -64,6 +69,8 @@ fn main() -> anyhow::Result<()> {
         Task::Leave => lifetimes::keep(&after::leave()?),
         Task::LeaveGrown => lifetimes::keep(&after::leave_grown()?),
         Task::After => after::run(),
+        Task::Prepare => lifetimes::keep(&states::prepare()?),
+        Task::Updated => states::updated(),
         Task::Lifetimes => lifetimes::run(),
         Task::Sleep => sleep(),
         Task::Threads { threads } => threads::run(threads),

@@ -43,6 +43,8 @@ fn name(errno: Errno) -> &'static str {
         Errno::SPIPE => "ESPIPE",
         Errno::LOOP => "ELOOP",
         Errno::IO => "EIO",
+        Errno::OPNOTSUPP => "EOPNOTSUPP",
+        Errno::AGAIN => "EAGAIN",
         _ => "another error",
     }
 }

@@ -18,11 +18,11 @@ pub enum CallName {
     RetrieveSession,
     /// `LIVEUPDATE_SESSION_PRESERVE_FD`.
     PreserveFd,
-    /// `LIVEUPDATE_SESSION_RETRIEVE_FD`.
+    /// `LIVEUPDATE_SESSION_RETRIEVE_FD`, in the v4 dialect `LIVEUPDATE_SESSION_RESTORE_FD`.
     RetrieveFd,
-    /// `LIVEUPDATE_SESSION_FINISH`.
+    /// `LIVEUPDATE_SESSION_FINISH`; mainline only.
     Finish,
-    /// `LIVEUPDATE_SESSION_GET_NAME`.
+    /// `LIVEUPDATE_SESSION_GET_NAME`; mainline only.
     GetName,
     /// `kexec_file_load()`.
     KexecFileLoad,

@@ -52,14 +52,15 @@ pub(crate) struct Image {
 /// What is left of a generation after the jump.
 #[derive(Debug)]
 pub(crate) struct Remains {
-    memory: SparseMemory,
-    handoff: Option<Handoff>,
+    pub(crate) memory: SparseMemory,
+    pub(crate) handoff: Option<Handoff>,
     pub(crate) cmdline: Vec<u8>,
 }
 
 /// The kernel.
 pub(crate) struct Kernel {
     pub(crate) luo: Luo<SparseMemory, OpenFile>,
+    pub(crate) dialect: Dialect,
     pub(crate) files: Files,
     pub(crate) image: Option<Image>,
     pub(crate) cmdline: Vec<u8>,
@@ -146,6 +147,7 @@ impl Kernel {
         luo.kho_mut().memory_mut().clear_free();
         let kernel = Self {
             luo,
+            dialect: config.dialect,
             files,
             image: None,
             cmdline,

@@ -40,5 +40,6 @@ pub use kernel::{KernelConfig, Panic};
 pub use kho::KhoDefects;
 pub use luo::{Defects as LuoDefects, Dialect};
 pub use machine::{Error, Exit, Options, run};
+pub use notify_sys::Identity;
 pub use ram::{MemorySize, MemorySizeError};
 pub use report::{Event, Observer};

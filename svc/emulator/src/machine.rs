@@ -5,9 +5,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
-use notify_sys::spawn;
+use notify_sys::{Identity, Setup, spawn};
+use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, getpid, getrlimit, set_child_subreaper, setrlimit};
 
 use crate::call;
@@ -15,6 +17,7 @@ use crate::generation::{End, Generation, Start};
 use crate::inject::{Injection, Injector};
 use crate::kernel::{Kernel, KernelConfig, Panic, Remains, Started};
 use crate::processes;
+use crate::ram;
 use crate::report::{Event, Observer};
 
 /// Tells a program which generation it runs in, from 1.
@@ -38,6 +41,10 @@ pub struct Options {
     pub next: Option<OsString>,
     /// Failures on purpose.
     pub injections: Vec<Injection>,
+    /// Who its programs are.
+    pub identity: Identity,
+    /// Folder for the memory of the machine at each jump.
+    pub save: Option<PathBuf>,
 }
 
 /// How a run ended.
@@ -58,8 +65,8 @@ pub enum Error {
     /// No program was given.
     #[error("no program to run")]
     NoProgram,
-    /// The program cannot be started.
-    #[error("starting {}", program.display())]
+    /// The program cannot be started, or not be supervised.
+    #[error("starting {}{}", program.display(), hint(source))]
     Start {
         /// Which one.
         program: OsString,
@@ -84,9 +91,32 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// The memory cannot be saved.
+    #[error("saving memory to {}", path.display())]
+    Save {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A system call of the supervisor failed.
     #[error("supervising: {0}")]
     Host(#[from] io::Error),
+}
+
+/// What the errors of the filter mean; `execve()` has others.
+fn hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::BUSY) => {
+            ": something else answers system calls here already; luo-emu does not run in luo-emu"
+        }
+        Some(Errno::INVAL | Errno::NOSYS) => {
+            ": this kernel cannot send system calls to a program as needed; Linux 5.19 can"
+        }
+        Some(Errno::NOSPC | Errno::USERS) => ": this host allows no user namespaces",
+        _ => "",
+    }
 }
 
 /// Runs a machine to its end, and ends every process that was started on it.
@@ -140,7 +170,10 @@ impl Machine<'_> {
                     });
                 }
                 End::Restart => From::Cold,
-                End::Jump(remains) => From::Remains(remains),
+                End::Jump(remains) => {
+                    self.save(number, &remains)?;
+                    From::Remains(remains)
+                }
             };
             let is_last = |last: NonZeroU32| last.get() <= number;
             if self.options.generations.is_some_and(is_last) {
@@ -169,7 +202,11 @@ impl Machine<'_> {
         };
         let mut command = Command::new(program);
         command.args(words).env(GENERATION, number.to_string());
-        let spawned = spawn(&mut command, &call::filter(), self.descriptors);
+        let setup = Setup {
+            descriptors: self.descriptors,
+            identity: self.options.identity,
+        };
+        let spawned = spawn(&mut command, &call::filter(), setup);
         let (child, listener) = spawned.map_err(|source| Error::Start {
             program: program.clone(),
             source,
@@ -198,6 +235,22 @@ impl Machine<'_> {
             generation: number,
             source: Box::new(source),
         })
+    }
+
+    fn save(&self, number: u32, remains: &Remains) -> Result<(), Error> {
+        let Some(folder) = &self.options.save else {
+            return Ok(());
+        };
+        let path = folder.join(format!("generation-{number}.mem"));
+        match ram::save(&remains.memory, &path) {
+            Ok(()) => {
+                let fdt = remains.handoff.as_ref().map(|it| it.fdt);
+                let event = Event::Saved { path: &path, fdt };
+                self.observer.event(number, &event);
+                Ok(())
+            }
+            Err(source) => Err(Error::Save { path, source }),
+        }
     }
 
     fn release(&self, number: u32) -> String {

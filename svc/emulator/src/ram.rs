@@ -1,6 +1,10 @@
 //! Physical memory of the emulated machine.
 
+use std::fs::File;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::str::FromStr;
 
 use kho::{Area, KernelReserved, PageSize, PhysAddr, ScratchAreas, ScratchSize, SparseMemory};
@@ -117,6 +121,16 @@ pub(crate) fn power_on(memory: &mut SparseMemory, scratch: &ScratchAreas) {
     for area in scratch.areas() {
         memory.withhold(area.addr.0..area.addr.0.saturating_add(area.bytes));
     }
+}
+
+/// Writes all memory to a file, each byte at its physical address; what was never written is a hole.
+pub(crate) fn save(memory: &SparseMemory, path: &Path) -> io::Result<()> {
+    let file = File::create(path)?;
+    file.set_len(memory.ram().last().map_or(0, |it| it.end))?;
+    for (addr, page) in memory.written_pages() {
+        file.write_all_at(page, addr.0)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

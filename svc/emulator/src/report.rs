@@ -1,7 +1,9 @@
 //! What happens on the machine, for whoever watches.
 
 use std::fmt;
+use std::path::Path;
 
+use kho::PhysAddr;
 use luo::Errno;
 
 use crate::files::Grown;
@@ -32,6 +34,13 @@ pub enum Event<'a> {
         sessions: usize,
         /// Files in them.
         files: usize,
+    },
+    /// The memory was saved after the jump.
+    Saved {
+        /// Where.
+        path: &'a Path,
+        /// Address of the root FDT of the handover.
+        fdt: Option<PhysAddr>,
     },
     /// A jump without a kernel to receive anything: a restart.
     Restart,
@@ -72,6 +81,13 @@ impl fmt::Display for Event<'_> {
             }
             Self::Jump { sessions, files } => {
                 write!(f, "kexec with {sessions} sessions and {files} files")
+            }
+            Self::Saved { path, fdt } => {
+                write!(f, "memory is in {}", path.display())?;
+                match fdt {
+                    Some(fdt) => write!(f, ", the root FDT at {fdt}"),
+                    None => Ok(()),
+                }
             }
             Self::Restart => f.write_str("restart; nothing is handed over"),
             Self::PowerOff => f.write_str("power off"),

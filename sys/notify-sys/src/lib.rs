@@ -22,5 +22,5 @@ mod task;
 pub use filter::{ArgTest, Filter, FilterTooLong};
 pub use listener::{FdTarget, Listener, Notification, Reply};
 pub use memory::Fault;
-pub use spawn::spawn;
+pub use spawn::{Identity, Setup, spawn};
 pub use task::Task;

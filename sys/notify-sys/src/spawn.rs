@@ -4,18 +4,21 @@
     reason = "the filter is installed between fork and exec; each step is proven here, once"
 )]
 
+use std::ffi::CStr;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use rustix::process::{Resource, Rlimit, Signal};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::filter::{Filter, Instruction};
 use crate::listener::Listener;
@@ -28,18 +31,36 @@ const NEW_LISTENER: libc::c_ulong = 1 << 3;
 /// a signal any more, so nothing is done twice.
 const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
 
+/// What a program is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Its limit on open files, `RLIMIT_NOFILE`.
+    pub descriptors: Rlimit,
+    /// Who it is.
+    pub identity: Identity,
+}
+
+/// Who a program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Who starts it.
+    Own,
+    /// Root, and who starts it seen from outside: in a user namespace of its own.
+    Root,
+}
+
 /// Starts `command` with the calls of `filter` sent to the listener, and those of all its children.
 ///
-/// The program is killed when this thread ends. `descriptors` is its `RLIMIT_NOFILE`. Without
-/// `CAP_SYS_ADMIN` it and its children gain no privileges by `execve()` (`PR_SET_NO_NEW_PRIVS`).
+/// The program is killed when this thread ends. Without `CAP_SYS_ADMIN` it and its children gain no
+/// privileges by `execve()` (`PR_SET_NO_NEW_PRIVS`).
 ///
 /// # Errors
-/// What `fork()`, the filter or `execve()` answered; `EBUSY` from the filter when this program runs
-/// under a listener of its own.
+/// What `fork()`, a user namespace, the filter or `execve()` answered; `EBUSY` from the filter when
+/// this program runs under a listener of its own.
 pub fn spawn(
     command: &mut Command,
     filter: &Filter,
-    descriptors: Rlimit,
+    setup: Setup,
 ) -> io::Result<(Child, Listener)> {
     let program = filter.finish().map_err(io::Error::other)?;
     let (ours, theirs) = socketpair(
@@ -48,20 +69,41 @@ pub fn spawn(
         SocketFlags::CLOEXEC,
         None,
     )?;
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    let uid_map = format!("0 {} 1", uid.as_raw());
+    let gid_map = format!("0 {} 1", gid.as_raw());
     let in_child = move || {
+        if setup.identity == Identity::Root {
+            become_root(uid_map.as_bytes(), gid_map.as_bytes())?;
+        }
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        rustix::process::setrlimit(Resource::Nofile, descriptors)?;
+        rustix::process::setrlimit(Resource::Nofile, setup.descriptors)?;
         let listener = install(&program)?;
         send(theirs.as_fd(), listener.as_fd())?;
         Ok(())
     };
     // SAFETY: between fork and exec the closure makes system calls only: it allocates nothing,
-    // takes no lock and touches no memory but its own captures. Dropping the listener's descriptor
-    // is a `close()`. An error is passed as a plain errno.
+    // takes no lock and touches no memory but its own captures. Dropping a descriptor is a
+    // `close()`. An error is passed as a plain errno.
     unsafe { command.pre_exec(in_child) };
     let child = command.spawn()?;
     let listener = receive(ours.as_fd())?;
     Ok((child, Listener::new(listener)))
+}
+
+/// Root in a new user namespace, where nobody else is.
+fn become_root(uid_map: &[u8], gid_map: &[u8]) -> Result<(), Errno> {
+    // SAFETY: no descriptors are unshared, and this process has one thread.
+    unsafe { unshare_unsafe(UnshareFlags::NEWUSER) }?;
+    tell(c"/proc/self/uid_map", uid_map)?;
+    // Without it the map of groups is refused; before v3.19 there is no such file.
+    tell(c"/proc/self/setgroups", b"deny")?;
+    tell(c"/proc/self/gid_map", gid_map)
+}
+
+fn tell(path: &CStr, text: &[u8]) -> Result<(), Errno> {
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(file, text).map(drop)
 }
 
 /// Installs the filter for this process, which has one thread.

@@ -8,7 +8,9 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::process::{Child, Command};
 
-use notify_sys::{ArgTest, FdTarget, Filter, Listener, Notification, Reply, spawn};
+use notify_sys::{
+    ArgTest, FdTarget, Filter, Identity, Listener, Notification, Reply, Setup, spawn,
+};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -22,9 +24,17 @@ const IOCTL: u32 = 16;
 const IOCTL: u32 = 29;
 
 fn start(script: &str, filter: &Filter) -> (Child, Listener) {
+    start_as(Identity::Own, script, filter)
+}
+
+fn start_as(identity: Identity, script: &str, filter: &Filter) -> (Child, Listener) {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]);
-    spawn(&mut command, filter, getrlimit(Resource::Nofile)).unwrap()
+    let setup = Setup {
+        descriptors: getrlimit(Resource::Nofile),
+        identity,
+    };
+    spawn(&mut command, filter, setup).unwrap()
 }
 
 /// Answers every call until the program ends; its exit code.
@@ -133,4 +143,26 @@ fn a_caller_that_is_killed_is_no_error() {
         assert_eq!(answer, Err(Errno::NOENT));
         break;
     }
+}
+
+#[test]
+fn root_of_a_namespace_is_answered_like_others() {
+    // A host may forbid user namespaces.
+    let allowed = Command::new("unshare").args(["-r", "true"]).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let script = "test $(id -u) = 0 && read line < /nowhere/file";
+    let (mut child, listener) = start_as(Identity::Root, script, &Filter::new().notify(OPENAT));
+    let mut was_seen = false;
+    serve(&mut child, &listener, |call| {
+        if !opens(call, "/nowhere/file") {
+            return Some(Reply::Continue);
+        }
+        was_seen = true;
+        assert!(call.task.duplicate_fd(1).is_ok());
+        assert!(call.task.leader().is_some());
+        Some(Reply::Error(Errno::NOENT))
+    });
+    assert!(was_seen);
 }

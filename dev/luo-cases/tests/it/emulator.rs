@@ -1,7 +1,7 @@
 //! Starting `luo-emu`.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -33,23 +33,35 @@ impl User {
     }
 }
 
-/// The program, built if need be: it is of another package, and may be older than its source.
+/// Programs of other packages, built if need be: they may be older than their source.
+pub(crate) fn built(packages: &[&str]) -> Vec<PathBuf> {
+    // `TARGET/debug/luo-cases`.
+    let folder = Path::new(CASES).parent().unwrap();
+    let target = folder.parent().unwrap();
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--quiet", "--bins", "--target-dir"]);
+    command.arg(target);
+    if folder.ends_with("release") {
+        command.arg("--release");
+    }
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    assert!(
+        command.status().unwrap().success(),
+        "{packages:?} not built"
+    );
+    let names = packages.iter().flat_map(|&package| match package {
+        "kvcache" => vec!["kvcache", "kvcache-load"],
+        one => vec![one],
+    });
+    names.map(|name| folder.join(name)).collect()
+}
+
 fn luo_emu() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        // `TARGET/debug/luo-cases`.
-        let folder = Path::new(CASES).parent().unwrap();
-        let target = folder.parent().unwrap();
-        let mut command = Command::new(env!("CARGO"));
-        command
-            .args(["build", "--quiet", "--package", "luo-emu", "--target-dir"])
-            .arg(target);
-        if folder.ends_with("release") {
-            command.arg("--release");
-        }
-        assert!(command.status().unwrap().success(), "luo-emu is not built");
-        folder.join("luo-emu")
-    })
+    static BUILT: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| built(&["luo-emu"]));
+    built.first().unwrap()
 }
 
 /// A folder that every user can read, with `luo-emu`, `luo-cases` and a file to jump to.
@@ -73,6 +85,13 @@ impl Programs {
         let to = self.path(program.file_name().unwrap().to_str().unwrap());
         fs::copy(program, &to).unwrap();
         fs::set_permissions(to, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Lets a user write to the folder.
+    pub(crate) fn give_to(&self, user: User) {
+        if user == User::Nobody {
+            chown(&self.folder, Some(USER), Some(USER)).unwrap();
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -169,3 +169,26 @@ fn who_is_not_root_on_a_machine_of_roots_is_refused() {
     let output = Programs::new().script(&[], User::Own, script);
     assert!(messages(&output).contains("Permission denied"));
 }
+
+#[test]
+fn a_machine_in_a_machine_says_why_it_cannot_be() {
+    let script = "exec ./luo-emu run -- true";
+    let output = Programs::new().script(&[], User::Own, script);
+    assert_eq!(output.status.code(), Some(125));
+    assert!(messages(&output).contains("luo-emu does not run in luo-emu"));
+}
+
+#[test]
+fn memory_is_saved_where_it_was_at_the_jump() {
+    let programs = Programs::new();
+    let script = super::emulator::two_stages("./luo-cases leave", "true");
+    let output = programs.script(&["--save", ".", "--memory", "256M"], User::Own, &script);
+    assert_eq!(printed(&output), "");
+    let memory = fs::read(programs.path("generation-1.mem")).unwrap();
+    assert_eq!(memory.len(), (256 << 20) + (1 << 20));
+    let content = b"First content";
+    assert!(memory.windows(content.len()).any(|bytes| bytes == content));
+    let missing = programs.script(&["--save", "nowhere"], User::Own, &script);
+    assert_eq!(missing.status.code(), Some(125));
+    assert!(messages(&missing).contains("saving memory to nowhere/"));
+}

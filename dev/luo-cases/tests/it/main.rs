@@ -8,5 +8,7 @@
 mod cases;
 mod emulator;
 mod injections;
+mod luod;
 mod machine;
 mod selftests;
+mod states;

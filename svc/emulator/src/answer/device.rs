@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::fd::RawFd;
 
-use liveupdate_uapi::mainline as uapi;
-use luo::{Errno, Target};
+use liveupdate_uapi::{mainline as uapi, v4};
+use luo::{Dialect, Errno, Target};
 use notify_sys::{Notification, Task};
 
 use super::Outcome;
@@ -17,13 +17,21 @@ use crate::objects::Held;
 const CAP_SYS_BOOT: u32 = 22;
 
 /// Commands that something can be done to on purpose.
-const NAMES: [(u32, CallName); 6] = [
+const MAINLINE: [(u32, CallName); 6] = [
     (uapi::IOCTL_CREATE_SESSION, CallName::CreateSession),
     (uapi::IOCTL_RETRIEVE_SESSION, CallName::RetrieveSession),
     (uapi::SESSION_PRESERVE_FD, CallName::PreserveFd),
     (uapi::SESSION_RETRIEVE_FD, CallName::RetrieveFd),
     (uapi::SESSION_FINISH, CallName::Finish),
     (uapi::SESSION_GET_NAME, CallName::GetName),
+];
+
+/// As above.
+const V4: [(u32, CallName); 4] = [
+    (v4::IOCTL_CREATE_SESSION, CallName::CreateSession),
+    (v4::IOCTL_RETRIEVE_SESSION, CallName::RetrieveSession),
+    (v4::SESSION_PRESERVE_FD, CallName::PreserveFd),
+    (v4::SESSION_RESTORE_FD, CallName::RetrieveFd),
 ];
 
 impl Generation<'_> {
@@ -41,7 +49,11 @@ impl Generation<'_> {
             Some(Held::DevicePath) => return Outcome::Fail(Errno::EBADF),
             None => return Outcome::Continue,
         };
-        let name = NAMES.iter().find(|(known, _)| *known == cmd);
+        let names = match self.kernel.dialect {
+            Dialect::Mainline => &MAINLINE[..],
+            Dialect::V4 => &V4,
+        };
+        let name = names.iter().find(|(known, _)| *known == cmd);
         if let Some(&(_, name)) = name
             && let Err(outcome) = self.interfere(name, stalled)
         {
