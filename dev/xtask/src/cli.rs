@@ -80,6 +80,12 @@ enum BenchCommand {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
+    /// Measure how long calls take on the emulated machine, in microseconds.
+    Emulator {
+        /// Calls of each kind.
+        #[arg(long, default_value_t = 20_000)]
+        calls: u32,
+    },
 }
 
 /// Runs what was asked for.
@@ -96,6 +102,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Task::Demo => demo::run()?,
         Task::Bench(BenchCommand::Update { runs }) => bench_update(runs)?,
         Task::Bench(BenchCommand::Handover { gib, runs }) => bench_handover(gib, runs)?,
+        Task::Bench(BenchCommand::Emulator { calls }) => bench_emulator(calls)?,
         Task::Kernel(command) => kernel_command::run(command)?,
         Task::Guest => {
             let folder = guest::guest_binaries(&Workspace::load()?)?;
@@ -142,6 +149,35 @@ fn bench_handover(gib: u64, runs: usize) -> Result<()> {
             "--folder",
         ])
         .arg(folder)
+        .status()?;
+    if !status.success() {
+        bail!("the measurement failed: {status}");
+    }
+    Ok(())
+}
+
+/// The client says what it measures.
+fn bench_emulator(calls: u32) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let build = [
+        "build",
+        "--quiet",
+        "--release",
+        "-p",
+        "luo-emu",
+        "-p",
+        "luo-cases",
+    ];
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    let built = cargo.current_dir(&workspace.root).args(build).status()?;
+    if !built.success() {
+        bail!("luo-emu and luo-cases are not built: {built}");
+    }
+    let folder = workspace.target.join("release");
+    let status = std::process::Command::new(folder.join("luo-emu"))
+        .args(["run", "--quiet", "--"])
+        .arg(folder.join("luo-cases"))
+        .args(["time", &calls.to_string()])
         .status()?;
     if !status.success() {
         bail!("the measurement failed: {status}");
