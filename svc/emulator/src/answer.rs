@@ -14,6 +14,7 @@ use luo::Errno;
 use notify_sys::Notification;
 
 use crate::call::Call;
+use crate::caller;
 use crate::generation::{Generation, Turn};
 use crate::inject::{CallName, Effect};
 
@@ -99,8 +100,8 @@ impl Generation<'_> {
     }
 
     /// Writes an answer to the caller's memory.
-    pub(crate) fn tell(call: &Notification, addr: u64, bytes: &[u8]) -> Outcome {
-        match call.task.write(addr, bytes) {
+    pub(crate) fn tell(&self, call: &Notification, addr: u64, bytes: &[u8]) -> Outcome {
+        match caller::write(&self.listener, call, addr, bytes) {
             Ok(()) => Outcome::Value(0),
             Err(_fault) => Outcome::Fail(Errno::EFAULT),
         }

@@ -22,6 +22,19 @@ fn link(task: Task, fd: RawFd) -> Option<Vec<u8>> {
     Some(link.into_bytes())
 }
 
+/// Writes to the memory of a caller, if it still is one: else its id may be another's by now.
+pub(crate) fn write(
+    listener: &Listener,
+    call: &Notification,
+    addr: u64,
+    bytes: &[u8],
+) -> Result<(), Fault> {
+    if !listener.is_waiting(call.id) {
+        return Err(Fault);
+    }
+    call.task.write(addr, bytes).or(Err(Fault))
+}
+
 /// The task that waits for the answer to a call.
 pub(crate) struct TaskCaller<'a> {
     pub(crate) call: &'a Notification,
@@ -43,15 +56,14 @@ impl TaskCaller<'_> {
         answer: &mut [u8],
         fd_offset: usize,
     ) -> Result<(), InstallError> {
-        let task = self.call.task;
         // There is no way to take a descriptor back, so the answer is written twice: first as the
         // caller knows it, to find out whether it can be.
-        task.write(addr, answer).or(Err(Fault))?;
+        write(self.listener, self.call, addr, answer)?;
         let number = self.add(fd)?;
         if let Some(place) = answer.get_mut(fd_offset..fd_offset.saturating_add(4)) {
             place.copy_from_slice(&number.to_ne_bytes());
         }
-        task.write(addr, answer).or(Err(Fault))?;
+        write(self.listener, self.call, addr, answer)?;
         Ok(())
     }
 }
@@ -64,7 +76,7 @@ impl Caller for TaskCaller<'_> {
     }
 
     fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<(), Fault> {
-        self.call.task.write(addr, bytes).or(Err(Fault))
+        write(self.listener, self.call, addr, bytes)
     }
 
     fn reserve_fd(&mut self) -> Result<(), Errno> {

@@ -68,6 +68,9 @@ const ERRORS: [(&str, i32); 21] = [
     ("ENOEXEC", 8),
 ];
 
+/// Nobody waits longer.
+const MAX_STALL: Duration = Duration::from_hours(24);
+
 /// What is done to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -187,7 +190,8 @@ fn read_effect(call: CallName, text: &str) -> Option<Effect> {
         return (call == CallName::Reboot).then_some(Effect::Corrupt(part));
     }
     if let Some(time) = text.strip_prefix("stall:") {
-        return Some(Effect::Stall(Duration::from_millis(time.parse().ok()?)));
+        let time = Duration::from_millis(time.parse().ok()?);
+        return (time <= MAX_STALL).then_some(Effect::Stall(time));
     }
     let number = by_name(&ERRORS, text).or_else(|| text.parse().ok())?;
     (1..4096)
@@ -277,6 +281,7 @@ mod tests {
             "reboot=corrupted",
             "open=stall:",
             "open=stall:-1",
+            "open=stall:18446744073709551615",
         ] {
             assert!(text.parse::<Injection>().is_err(), "{text}");
         }

@@ -267,8 +267,11 @@ impl<'a> Walk<'a> {
             return Ok(Found::Other);
         }
         let (root, mut folder) = (real_path(&self.root)?, real_path(&self.at)?);
-        if root != b"/" && folder.starts_with(&root) {
-            folder.drain(..root.len());
+        if root != b"/"
+            && let Some(below) = folder.strip_prefix(&root[..])
+            && (below.is_empty() || below.starts_with(b"/"))
+        {
+            folder = below.to_vec();
         }
         if folder == b"/" {
             folder.clear();

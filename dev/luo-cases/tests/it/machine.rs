@@ -171,6 +171,15 @@ fn who_is_not_root_on_a_machine_of_roots_is_refused() {
 }
 
 #[test]
+fn programs_have_the_limits_that_the_machine_was_started_with() {
+    let programs = Programs::new();
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 100; ./luo-emu run --quiet -- sh -c 'ulimit -n; ulimit -Hn'";
+    command.args(["-c", &format!("ulimit -Hn 500; {script}")]);
+    assert_eq!(printed(&programs.run(command, User::Own)), "100\n100\n");
+}
+
+#[test]
 fn a_machine_in_a_machine_says_why_it_cannot_be() {
     let script = "exec ./luo-emu run -- true";
     let output = Programs::new().script(&[], User::Own, script);

@@ -32,21 +32,21 @@ const UTS_LEN: usize = 65;
 impl Generation<'_> {
     pub(super) fn stat(&self, call: &Notification, at: At, flags: u32, answer: u64) -> Outcome {
         match self.attributes(call, at, flags) {
-            Ok(attributes) => Self::tell(call, answer, &attributes.stat()),
+            Ok(attributes) => self.tell(call, answer, &attributes.stat()),
             Err(outcome) => outcome,
         }
     }
 
     pub(super) fn statx(&self, call: &Notification, at: At, flags: u32, answer: u64) -> Outcome {
         match self.attributes(call, at, flags) {
-            Ok(attributes) => Self::tell(call, answer, &attributes.statx()),
+            Ok(attributes) => self.tell(call, answer, &attributes.statx()),
             Err(outcome) => outcome,
         }
     }
 
     pub(super) fn fstat(&self, call: &Notification, fd: RawFd, answer: u64) -> Outcome {
         match caller::held(&self.objects, call.task, fd) {
-            Some(held) => Self::tell(call, answer, &self.of_held(held).stat()),
+            Some(held) => self.tell(call, answer, &self.of_held(held).stat()),
             None => Outcome::Continue,
         }
     }
@@ -94,7 +94,7 @@ impl Generation<'_> {
         if text.is_empty() || i32::try_from(size).is_err() {
             return Outcome::Fail(Errno::EINVAL);
         }
-        match Self::tell(call, answer, &text) {
+        match self.tell(call, answer, &text) {
             Outcome::Value(_) => Outcome::Value(i64::try_from(text.len()).unwrap_or(0)),
             fault => fault,
         }
@@ -118,7 +118,7 @@ impl Generation<'_> {
             name.extend(string.iter().take(UTS_LEN - 1));
             name.resize((index + 1) * UTS_LEN, 0);
         }
-        Self::tell(call, answer, &name)
+        self.tell(call, answer, &name)
     }
 
     /// What `/proc/PID/fd/N` leads to, as Linux shows it.

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, RawFd};
 
 use luo::Errno;
 use notify_sys::Notification;
+use rustix::fs::{OFlags, SealFlags};
 
 use super::{EPERM, Outcome};
 use crate::generation::Generation;
@@ -30,19 +31,29 @@ impl Generation<'_> {
         }
     }
 
-    /// The pages of a preserved file are pinned, so it cannot be sealed against writing.
+    /// The pages of a preserved file are pinned, so it cannot be sealed against writing. Whether it
+    /// may be sealed at all comes first.
     pub(super) fn add_seals(&self, call: &Notification, fd: RawFd, seals: u32) -> Outcome {
-        match self.frozen_size(call, fd) {
-            Some(_) if seals & SEAL_WRITE != 0 => Outcome::Fail(Errno::EBUSY),
-            _ => Outcome::Continue,
+        if seals & SEAL_WRITE == 0 || self.frozen_size(call, fd).is_none() {
+            return Outcome::Continue;
+        }
+        let file = call.task.duplicate_fd(fd);
+        match file.and_then(rustix::fs::fcntl_get_seals) {
+            Ok(there) if there.contains(SealFlags::SEAL) => Outcome::Continue,
+            _ => Outcome::Fail(Errno::EBUSY),
         }
     }
 
+    /// Size of a file that is held; of a descriptor for reading only the kernel says what is wrong.
     fn frozen_size(&self, call: &Notification, fd: RawFd) -> Option<u64> {
         if !self.kernel.files.is_any_frozen() {
             return None;
         }
         let file = call.task.duplicate_fd(fd).ok()?;
+        let flags = rustix::fs::fcntl_getfl(&file).ok()?;
+        if flags & OFlags::RWMODE == OFlags::RDONLY {
+            return None;
+        }
         self.kernel.files.frozen_size(file.as_fd())
     }
 }
