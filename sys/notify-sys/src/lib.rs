@@ -1,6 +1,6 @@
 //! Answering the system calls of another program: seccomp user notification.
 //!
-//! * [`Filter`] says which system calls are sent to us; [`spawn`] starts a program under it and
+//! * [`Filter`] says which system calls are sent to us; [`spawn()`] starts a program under it and
 //!   hands over the [`Listener`].
 //! * [`Listener`] receives a [`Notification`] for each call, puts descriptors into the caller and
 //!   answers.
