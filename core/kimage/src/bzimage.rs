@@ -61,10 +61,11 @@ impl<'a> BzImage<'a> {
             fields,
         };
         image.checked_payload()?;
-        if image.needed_bytes() < u64::try_from(fields.code_bytes()).unwrap_or(u64::MAX) {
+        let code_bytes = image.protected_mode.len();
+        if usize::try_from(fields.init_size).is_ok_and(|size| size < code_bytes) {
             return Err(BzImageError::InitSize {
                 init_size_bytes: fields.init_size,
-                code_bytes: fields.code_bytes(),
+                code_bytes,
             });
         }
         if !image.alignment().is_power_of_two() {

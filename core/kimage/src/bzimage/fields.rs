@@ -144,7 +144,7 @@ impl Fields {
         sectors.saturating_add(1).saturating_mul(SECTOR_BYTES)
     }
 
-    /// Bytes of the protected-mode code; a signature may follow it in the file.
+    /// Least bytes of the protected-mode code; padding and a signature may follow in the file.
     pub(super) fn code_bytes(&self) -> usize {
         usize::try_from(self.syssize)
             .unwrap_or(usize::MAX)
