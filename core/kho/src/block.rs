@@ -295,3 +295,6 @@ fn free_received<M: KhoMem>(kho: &mut Kho<M>, head: PhysAddr) {
         addr = PhysAddr(next);
     }
 }
+
+#[cfg(test)]
+mod tests;

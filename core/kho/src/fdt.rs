@@ -90,7 +90,7 @@ pub fn read(bytes: &[u8]) -> Result<Fdt<'_>, FdtError> {
 }
 
 /// Bytes that are no FDT.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FdtError {
     /// The first word is another one.

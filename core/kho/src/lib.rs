@@ -48,7 +48,7 @@ pub use key::{Key, KeyError};
 pub use kho_abi::PageSize;
 pub use mem::{BlockAlloc, MemError, PageAlloc, PhysMem, PhysMemMut};
 pub use phys::{Order, Pfn, PhysAddr};
-pub use radix::{RadixError, RadixTree, Visit, Visits, Walk};
+pub use radix::{Leaf, RadixError, RadixTree, Subtrees, Visit, Visits, Walk};
 pub use root_fdt::{RootFdt, RootFdtError, Subtree, SubtreeError};
 pub use scratch::{Area, AreaSizes, KernelReserved, ScratchAreas, ScratchSize, ScratchSizeError};
 pub use sparse::SparseMemory;

@@ -315,6 +315,56 @@ impl<'a, M: PhysMem> Visits<'a, M> {
     }
 }
 
+/// A leaf as a whole: [`Visits::next_leaf`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subtrees {
+    /// An inner node.
+    Inner(PhysAddr),
+    /// A leaf.
+    Leaf(Leaf),
+}
+
+/// A leaf of the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its page.
+    pub addr: PhysAddr,
+    /// The key its bit 0 stands for; bit i is this and i.
+    pub first_key: u64,
+    /// One bit for each key; bit i is bit i % 8 of byte i / 8.
+    pub bitmap: Vec<u8>,
+}
+
+impl<M: PhysMem> Visits<'_, M> {
+    /// The next node, leaves as a whole: for readers of trees with hundreds of millions of keys.
+    /// Keys are not looked at: a leaf may stand for words that are none.
+    ///
+    /// # Errors
+    /// A damaged tree; then nothing more comes.
+    pub fn next_leaf(&mut self) -> Option<Result<Subtrees, RadixError>> {
+        let page_size = self.mem.page_size();
+        let node = loop {
+            match self.next()? {
+                Ok(Visit::Node(node)) => break node,
+                // Only when both ways to read are mixed: the rest of a leaf.
+                Ok(Visit::Key(_)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        };
+        let leaf_depth = usize::try_from(page_size.radix_levels()).unwrap_or(usize::MAX);
+        if self.path.len() < leaf_depth {
+            return Some(Ok(Subtrees::Inner(node)));
+        }
+        let step = self.path.pop()?;
+        let bits = page_size.radix_bitmap_bits();
+        Some(Ok(Subtrees::Leaf(Leaf {
+            addr: node,
+            first_key: step.prefix.checked_shl(bits).unwrap_or(0),
+            bitmap: step.page,
+        })))
+    }
+}
+
 impl Step {
     /// The next entry of an inner node that is not 0: its index and its value.
     fn next_entry(&mut self) -> Option<(u64, u64)> {

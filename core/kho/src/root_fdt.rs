@@ -181,7 +181,7 @@ pub(crate) fn native_u64(value: &[u8]) -> Option<u64> {
 }
 
 /// What is wrong with a root FDT.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RootFdtError {
     /// It is no FDT.
