@@ -37,7 +37,7 @@ mod machine;
 mod qemu;
 
 pub use accel::Accel;
-pub use builder::Builder;
+pub use builder::{Builder, COMMAND_LINE, ElfMachine};
 pub use command::{Command, Outcome};
 pub use e2e_protocol as protocol;
 pub use error::Error;

@@ -7,6 +7,7 @@
 mod agent;
 mod boot;
 mod cancel;
+mod composed;
 mod crashes;
 mod direct;
 mod failures;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     scenarios.extend(agent::scenarios());
     scenarios.extend(boot::scenarios());
     scenarios.extend(cancel::scenarios());
+    scenarios.extend(composed::scenarios());
     scenarios.extend(crashes::scenarios());
     scenarios.extend(direct::scenarios());
     scenarios.extend(failures::scenarios());
