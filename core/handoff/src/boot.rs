@@ -277,6 +277,11 @@ impl<'a> Prepared<'a> {
         &self.segments
     }
 
+    /// The same, to change them: nothing is checked again, and pointers among them stay as they are.
+    pub fn segments_mut(&mut self) -> impl Iterator<Item = &mut Segment<'a>> {
+        self.segments.iter_mut()
+    }
+
     /// Where a machine in long mode, with memory mapped one to one, is to be sent.
     pub const fn entry(&self) -> PhysAddr {
         self.entry

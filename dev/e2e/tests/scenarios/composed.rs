@@ -158,9 +158,7 @@ fn straight(lab: &Lab, series: Series) -> anyhow::Result<()> {
     let scratch = composed.scratch.clone();
     let root = composed.kho.outgoing().to_bytes(PageSize::Size4K)?;
     let memory = composed.kho.into_memory();
-    let image = lab
-        .image_with_client()?
-        .write_to(&lab.folder().join("image"))?;
+    let image = lab.write_image(lab.image_with_client()?)?;
     let (bzimage, image) = (fs::read(&kernel.image)?, fs::read(image)?);
     let release = BzImage::parse(&bzimage)?.release().map(str::to_owned);
     ensure!(release.as_deref() == Some(&*kernel.release), "{release:?}");

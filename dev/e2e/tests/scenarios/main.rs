@@ -14,6 +14,7 @@ mod failures;
 mod harness;
 mod host;
 mod kvcache;
+mod malformed;
 mod misbehaviour;
 mod refusals;
 mod selftests;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     scenarios.extend(direct::scenarios());
     scenarios.extend(failures::scenarios());
     scenarios.extend(kvcache::scenarios());
+    scenarios.extend(malformed::scenarios());
     scenarios.extend(misbehaviour::scenarios());
     scenarios.extend(refusals::scenarios());
     scenarios.extend(selftests::scenarios());
