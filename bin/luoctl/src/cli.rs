@@ -12,6 +12,8 @@ Examples:
   luoctl update --kernel bzImage --reuse-cmdline --append 'quiet' --prepare-only
   luoctl update --go-on          # jump with what is prepared
   luoctl report                  # after the jump: what took how long, what was lost
+  luoctl inspect --verify        # is what would be handed over now as it should be?
+  luoctl inspect vmcore --html map.html
 
 Exit codes:
    0  done                                 9  the last update is not finished
@@ -23,7 +25,8 @@ Exit codes:
    6  /dev/liveupdate is busy             15  something was not retrieved
    7  kernel, initrd or cmdline refused   16  the kernel refused a call
    8  not possible in this phase          17  the handover cannot be read
-                                          18  a limit was reached";
+  19  the handover has problems           18  a limit was reached
+  20  there is no handover";
 
 /// Updates the kernel of this host without losing what services hold in memory.
 #[derive(Debug, clap::Parser)]
@@ -65,6 +68,39 @@ pub(crate) enum Command {
     },
     /// Shows what the last update did: time by phase and service, everything lost
     Report,
+    /// Reads a handover: of this host, from a memory dump, or from saved pages
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// ELF dump, raw image, or folder with pages.bin and index.txt [default: the running kernel]
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: Option<PathBuf>,
+
+    /// Look for what is wrong: a line for each problem, exit code 19 if there is one
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Write the content of a memfd out
+    #[arg(long, num_args = 2, value_names = ["SESSION", "TOKEN"], conflicts_with_all = ["verify", "html"])]
+    pub(crate) extract: Vec<String>,
+
+    /// Where to write it [default: standard output]
+    #[arg(long, value_name = "FILE", requires = "extract")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Write a page with a picture of physical memory
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Address of the root FDT, when there are several handovers [default: the one written last]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) root: Option<u64>,
+}
+
+fn address(text: &str) -> Result<u64, String> {
+    crate::inspect::number(text).ok_or_else(|| "an address like 0x5cc000".to_owned())
 }
 
 #[derive(Debug, clap::Args)]

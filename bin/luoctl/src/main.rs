@@ -7,6 +7,7 @@ use clap::Parser as _;
 mod cli;
 mod connection;
 mod failure;
+mod inspect;
 mod output;
 mod run;
 mod show;

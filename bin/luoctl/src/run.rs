@@ -10,7 +10,7 @@ use crate::cli::{Cli, Command};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Layout};
-use crate::{show, update};
+use crate::{inspect, show, update};
 
 /// Exit code of a report that names a required loss.
 const LOSS: u8 = 11;
@@ -39,6 +39,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             command(cli, method::FINISH, &finish, "finished")
         }
         Command::Report => report(cli),
+        Command::Inspect(args) => inspect::inspect(cli, args),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Starting and serving.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,7 +13,8 @@ use std::thread;
 use anyhow::{Context as _, bail};
 use live_varlink::Server;
 use luod_engine::{Engine, Keeper, LinuxHost, SERVER_INFO, Wire, holder};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getrlimit, setrlimit, waitpid};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -33,7 +34,12 @@ pub(crate) fn log(filter: &Targets) {
 /// `luod hold`.
 pub(crate) fn hold(socket: &Path) -> anyhow::Result<()> {
     raise_descriptor_limit();
-    // Started as /proc/self/exe: without this, ps and pkill would know it as `exe`.
+    become_holder();
+    holder::run(socket).with_context(|| format!("holding at {}", socket.display()))
+}
+
+fn become_holder() {
+    // Started as /proc/self/exe, or copied: without this, ps and pkill would know it as `exe` or `luod`.
     if let Err(errno) = rustix::thread::set_name(c"luod-holder") {
         tracing::debug!(%errno, "the process keeps its name");
     }
@@ -41,7 +47,6 @@ pub(crate) fn hold(socket: &Path) -> anyhow::Result<()> {
     if let Err(errno) = rustix::process::setsid() {
         tracing::debug!(%errno, "already a session of its own");
     }
-    holder::run(socket).with_context(|| format!("holding at {}", socket.display()))
 }
 
 /// `luod`.
@@ -49,6 +54,9 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let dir = &cli.runtime_dir;
     make_dir(dir).with_context(|| format!("making the folder {}", dir.display()))?;
+    if let Some(listener) = copy_holder(&Keeper::socket(dir)) {
+        return hold_in_copy(&listener);
+    }
     let socket = cli
         .socket
         .clone()
@@ -65,6 +73,55 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     Server::new(Arc::new(Wire(engine)), SERVER_INFO)
         .run(&listener)
         .context("accepting connections")
+}
+
+/// Makes a copy of this process the holder when there is none; in the copy, `Some` with what it
+/// listens on.
+///
+/// A copy need not be started as a program: after a jump that time is a part of the blackout that
+/// every service waits for. Whatever goes wrong here, [`Keeper::open`] starts a holder in its own
+/// way.
+fn copy_holder(socket: &Path) -> Option<UnixListener> {
+    if UnixStream::connect(socket).is_ok() {
+        return None;
+    }
+    // Left by a holder that is gone. It is bound here, so that the keeper need not wait for the copy.
+    let _absent = fs::remove_file(socket);
+    let listener = match holder::bind(socket) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::debug!(%error, "no copy");
+            return None;
+        }
+    };
+    match fork_sys::fork() {
+        Ok(fork_sys::Side::Child) => Some(listener),
+        Ok(fork_sys::Side::Parent(pid)) => {
+            tracing::debug!(pid, "copied as the holder");
+            // Its end is noticed by the keeper; this keeps it from staying a zombie.
+            thread::spawn(move || reap(pid));
+            None
+        }
+        Err(error) => {
+            tracing::debug!(%error, "no copy");
+            let _unused = fs::remove_file(socket);
+            None
+        }
+    }
+}
+
+/// The copy's part: everything that is the holder's own, then holding.
+fn hold_in_copy(listener: &UnixListener) -> anyhow::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    become_holder();
+    holder::serve(listener).context("holding")
+}
+
+fn reap(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    while let Err(Errno::INTR) = waitpid(pid, WaitOptions::empty()) {}
 }
 
 /// Every session and every kept file is a descriptor, twice during an update.

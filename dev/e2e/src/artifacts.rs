@@ -1,5 +1,6 @@
 //! Where kernels and guest programs come from. The only place that knows.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use kernel_build::KernelSeries;
@@ -14,6 +15,29 @@ pub struct Kernel {
     pub image: PathBuf,
     /// Its release, as `uname -r` will print it.
     pub release: String,
+    /// Its `System.map`.
+    pub system_map: PathBuf,
+}
+
+impl Kernel {
+    /// Link address of a symbol: where it is under `nokaslr`.
+    ///
+    /// # Errors
+    /// [`Missing`] when there is no such symbol.
+    pub fn symbol(&self, name: &str) -> Result<u64, Missing> {
+        let missing = || Missing {
+            what: format!("the symbol {name} in {}", self.system_map.display()),
+            remedy: "build the kernel anew with `cargo xtask kernel build --refresh`".to_owned(),
+        };
+        let map = fs::read_to_string(&self.system_map).map_err(|_unreadable| missing())?;
+        let line = map.lines().find_map(|line| {
+            let mut words = line.split(' ');
+            let address = words.next()?;
+            (words.nth(1) == Some(name)).then_some(address)
+        });
+        let address = line.and_then(|address| u64::from_str_radix(address, 16).ok());
+        address.ok_or_else(missing)
+    }
 }
 
 /// Something that has to be built first.
@@ -35,6 +59,7 @@ pub fn kernel(series: KernelSeries) -> Result<Kernel, Missing> {
     Ok(Kernel {
         image: kernel.bzimage,
         release: kernel.release,
+        system_map: kernel.system_map,
     })
 }
 
@@ -92,8 +117,8 @@ mod tests {
         let target = root.path().join("build");
         let program = target.join("debug/deps/scenarios-0f");
         assert_eq!(target_folder(&program), None);
-        std::fs::create_dir_all(&target).unwrap();
-        std::fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
+        fs::create_dir_all(&target).unwrap();
+        fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
         assert_eq!(target_folder(&program), Some(target.as_path()));
     }
 

@@ -11,6 +11,7 @@ use e2e_protocol::{Bytes, Exit, FILE_CHUNK, Hello, LOG_FOLDER, Reply, Request, T
 use crate::builder::Builder;
 use crate::command::{Command, Outcome};
 use crate::control::{Control, Lost};
+use crate::debugger::Debugger;
 use crate::diagnosis;
 use crate::error::Error;
 use crate::qemu::Qemu;
@@ -239,6 +240,18 @@ impl Machine {
             })?;
         *lock(&self.boot) = hello.clone();
         Ok(hello)
+    }
+
+    /// Takes hold of the machine; it stands still until [`Debugger::go`].
+    ///
+    /// # Errors
+    /// QEMU does not answer.
+    pub fn debugger(&self) -> Result<Debugger, Error> {
+        let (stub, monitor) = {
+            let qemu = lock(&self.qemu);
+            (qemu.stub(), qemu.monitor())
+        };
+        Debugger::attach(&stub, &monitor)
     }
 
     /// Switches the machine off and waits for the end of QEMU.

@@ -62,7 +62,7 @@ impl Qemu {
     pub(crate) fn start(hardware: &Hardware, log_folder: &Path) -> Result<Self, Error> {
         let socket_folder =
             TempDir::new().map_err(Error::host("make a folder in", std::env::temp_dir()))?;
-        let arguments = arguments(hardware, log_folder, &socket_folder.path().join("control"));
+        let arguments = arguments(hardware, log_folder, socket_folder.path());
         let words: Vec<_> = arguments
             .iter()
             .map(|word| quote(&word.to_string_lossy()))
@@ -92,6 +92,16 @@ impl Qemu {
     /// The socket of the control channel.
     pub(crate) fn socket(&self) -> PathBuf {
         self.socket_folder.path().join("control")
+    }
+
+    /// The socket of the gdb stub.
+    pub(crate) fn stub(&self) -> PathBuf {
+        self.socket_folder.path().join("stub")
+    }
+
+    /// The socket of QEMU's machine protocol.
+    pub(crate) fn monitor(&self) -> PathBuf {
+        self.socket_folder.path().join("monitor")
     }
 
     /// The serial console's log.
@@ -125,7 +135,7 @@ impl Drop for Qemu {
     }
 }
 
-fn arguments(hardware: &Hardware, log_folder: &Path, socket: &Path) -> Vec<OsString> {
+fn arguments(hardware: &Hardware, log_folder: &Path, sockets: &Path) -> Vec<OsString> {
     let file = |name: &str| option_path(&log_folder.join(name));
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
@@ -154,11 +164,14 @@ fn arguments(hardware: &Hardware, log_folder: &Path, socket: &Path) -> Vec<OsStr
         &format!("file,id=serial,path={}", file("serial.log")),
     ]);
     add(&["-serial", "chardev:serial", "-device", "virtio-serial-pci"]);
-    let socket = option_path(socket);
-    add(&[
-        "-chardev",
-        &format!("socket,id=control,path={socket},server=on,wait=off"),
-    ]);
+    for name in ["control", "stub", "monitor"] {
+        let socket = option_path(&sockets.join(name));
+        add(&[
+            "-chardev",
+            &format!("socket,id={name},path={socket},server=on,wait=off"),
+        ]);
+    }
+    add(&["-gdb", "chardev:stub", "-qmp", "chardev:monitor"]);
     add(&[
         "-device",
         &format!("virtserialport,chardev=control,name={CONTROL_PORT}"),

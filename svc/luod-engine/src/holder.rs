@@ -50,9 +50,17 @@ const INFO: ServerInfo = ServerInfo {
 /// # Errors
 /// The socket cannot be made, or another holder listens there already.
 pub fn run(socket: &Path) -> io::Result<()> {
+    serve(&bind(socket)?)
+}
+
+/// Listens on `socket`, for this user only.
+///
+/// # Errors
+/// The socket cannot be made, or there is one already.
+pub fn bind(socket: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(socket)?;
     std::fs::set_permissions(socket, PermissionsExt::from_mode(0o600))?;
-    serve(&listener)
+    Ok(listener)
 }
 
 /// Answers on `listener`.

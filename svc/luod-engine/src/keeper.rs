@@ -80,7 +80,7 @@ impl Keeper {
     /// # Errors
     /// [`KeeperError`]; without a holder nothing could be kept safely.
     pub fn open(runtime_dir: &Path, launch: Launch) -> Result<Self, KeeperError> {
-        let socket = runtime_dir.join("holder.sock");
+        let socket = Self::socket(runtime_dir);
         let begin = Instant::now();
         let inner = loop {
             let Ok(client) = Client::connect(&socket) else {
@@ -100,6 +100,11 @@ impl Keeper {
             launch,
             inner,
         })
+    }
+
+    /// Where a holder of `runtime_dir` listens.
+    pub fn socket(runtime_dir: &Path) -> PathBuf {
+        runtime_dir.join("holder.sock")
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -11,6 +11,7 @@ mod composed;
 mod crashes;
 mod direct;
 mod failures;
+mod handover;
 mod harness;
 mod host;
 mod kvcache;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     scenarios.extend(crashes::scenarios());
     scenarios.extend(direct::scenarios());
     scenarios.extend(failures::scenarios());
+    scenarios.extend(handover::scenarios());
     scenarios.extend(kvcache::scenarios());
     scenarios.extend(malformed::scenarios());
     scenarios.extend(misbehaviour::scenarios());

@@ -1,0 +1,4 @@
+//! `luoctl` as its users run it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+mod inspect;

@@ -1,0 +1,117 @@
+//! Files of memory: ELF dumps and raw images.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use object::elf::{ELFMAG, ET_CORE, FileHeader64, PT_LOAD};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use object::{Endianness, ReadCache};
+
+use crate::error::ImageError;
+use crate::segments::{Segment, Segments};
+
+/// Header of what `makedumpfile` writes without `-E`.
+const KDUMP_MAGIC: &[u8; 8] = b"KDUMP   ";
+const DISKDUMP_MAGIC: &[u8; 8] = b"DISKDUMP";
+/// Physical address of a segment that has none (`fs/proc/kcore.c`, v7.3).
+const NO_ADDRESS: u64 = u64::MAX;
+
+/// Memory in a file.
+#[derive(Debug)]
+pub(crate) struct MemoryFile {
+    file: File,
+    pub(crate) segments: Segments,
+}
+
+/// What a file is.
+pub(crate) enum Format {
+    Elf,
+    Raw,
+}
+
+impl MemoryFile {
+    pub(crate) fn open(path: &Path) -> Result<(Self, Format), ImageError> {
+        let error = |source| ImageError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(error)?;
+        let mut head = [0; 8];
+        let read = file.read_at(&mut head, 0).map_err(error)?;
+        if read == 0 {
+            return Err(ImageError::Empty {
+                path: path.to_owned(),
+            });
+        }
+        if &head == KDUMP_MAGIC || &head == DISKDUMP_MAGIC {
+            return Err(ImageError::Compressed {
+                path: path.to_owned(),
+            });
+        }
+        let (segments, format) = if head.starts_with(&ELFMAG) {
+            (load_segments(&file, path)?, Format::Elf)
+        } else {
+            let bytes = file.metadata().map_err(error)?.len();
+            let whole = Segment {
+                addr: 0,
+                bytes,
+                offset: 0,
+            };
+            (vec![whole], Format::Raw)
+        };
+        let segments = Segments::new(segments);
+        Ok((Self { file, segments }, format))
+    }
+
+    /// Fills `bytes` from `addr`; not all of it when the memory ends before.
+    pub(crate) fn read(&self, addr: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = addr.checked_add(u64::try_from(done).unwrap_or(u64::MAX));
+            let Some((offset, left)) = at.and_then(|at| self.segments.place(at)) else {
+                break;
+            };
+            let here = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = match rest.get_mut(..here) {
+                Some(here) => self.file.read_at(here, offset)?,
+                None => 0,
+            };
+            if read == 0 {
+                // The file is shorter than its headers say.
+                break;
+            }
+            done += read;
+        }
+        Ok(done)
+    }
+}
+
+fn load_segments(file: &File, path: &Path) -> Result<Vec<Segment>, ImageError> {
+    let bad = |why: &dyn ToString| ImageError::Elf {
+        path: path.to_owned(),
+        why: why.to_string(),
+    };
+    let cache = ReadCache::new(file);
+    let header = FileHeader64::<Endianness>::parse(&cache).map_err(|error| bad(&error))?;
+    let endian = header.endian().map_err(|error| bad(&error))?;
+    if header.e_type(endian) != ET_CORE {
+        return Err(bad(&"it is a program or library, no dump of memory"));
+    }
+    let headers = header.program_headers(endian, &cache);
+    let headers = headers.map_err(|error| bad(&error))?;
+    let segments = headers
+        .iter()
+        .filter(|header| header.p_type(endian) == PT_LOAD)
+        .filter(|header| header.p_paddr(endian) != NO_ADDRESS)
+        .map(|header| Segment {
+            addr: header.p_paddr(endian),
+            bytes: header.p_filesz(endian),
+            offset: header.p_offset(endian),
+        })
+        .filter(|segment| segment.addr.checked_add(segment.bytes).is_some())
+        .filter(|segment| segment.offset.checked_add(segment.bytes).is_some())
+        .collect();
+    Ok(segments)
+}

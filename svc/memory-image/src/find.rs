@@ -1,0 +1,123 @@
+//! Looks for handovers in an image.
+
+use std::collections::BTreeMap;
+
+use kho::{PhysAddr, PhysMem, RootFdt, ScratchAreas};
+use kho_abi::setup_data::{KhoData, SetupData, SetupType};
+use zerocopy::FromBytes as _;
+
+use crate::image::Image;
+
+/// A handover in an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where its root FDT is.
+    pub root: PhysAddr,
+    /// The root.
+    pub fdt: RootFdt,
+    /// Scratch, if the boot parameters that hand this root over are in the image: they are once the
+    /// jump has copied them to their place.
+    pub scratch: Option<ScratchAreas>,
+}
+
+/// Bytes that are looked at in one go.
+const STEP: usize = 1 << 20;
+/// Areas that are believed: low, global, and one for each of 1024 nodes.
+const MAX_AREAS: u64 = 1026;
+
+impl Image {
+    /// Looks for handovers: pages with a root FDT that leads to a tree. More than one is found when
+    /// memory still holds what an earlier kernel handed over. Ascending.
+    pub fn find(&self) -> Vec<Found> {
+        let mut roots = Vec::new();
+        // Scratch by the root FDT it is handed over with.
+        let mut handed: BTreeMap<u64, ScratchAreas> = BTreeMap::new();
+        let mut buffer = vec![0; STEP];
+        let page_bytes = self.page_size().bytes();
+        for range in self.ranges() {
+            let mut at = range.start;
+            while at < range.end {
+                let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+                let step = left.min(STEP);
+                // Pages that cannot be read are stepped over one by one.
+                let read = match buffer.get_mut(..step) {
+                    Some(buffer) => self.read_some(at, buffer),
+                    None => 0,
+                };
+                let read = read - read % page_bytes;
+                let pages = buffer.get(..read).unwrap_or_default();
+                for (page, addr) in pages
+                    .chunks_exact(page_bytes)
+                    .zip((at..).step_by(page_bytes))
+                {
+                    if let Some(fdt) = self.root_in(page, addr) {
+                        roots.push((PhysAddr(addr), fdt));
+                    }
+                    self.handed_in(page, &mut handed);
+                }
+                at = at.saturating_add(u64::try_from(read.max(page_bytes)).unwrap_or(u64::MAX));
+            }
+        }
+        roots
+            .into_iter()
+            .map(|(root, fdt)| Found {
+                root,
+                fdt,
+                scratch: handed.get(&root.0).cloned(),
+            })
+            .collect()
+    }
+
+    fn root_in(&self, page: &[u8], addr: u64) -> Option<RootFdt> {
+        if !page.starts_with(&[0xd0, 0x0d, 0xfe, 0xed]) {
+            return None;
+        }
+        handover::locate(self, PhysAddr(addr))
+    }
+
+    /// Nodes of `setup_data` with a handover, wherever the boot parameters are.
+    fn handed_in(&self, page: &[u8], handed: &mut BTreeMap<u64, ScratchAreas>) {
+        // A node starts at a multiple of 8; type and length are its second word.
+        let length = u32::try_from(size_of::<KhoData>()).unwrap_or(u32::MAX);
+        let [kind, length] = [SetupType::KEXEC_KHO.0, length].map(u32::to_ne_bytes);
+        let mut wanted = [0; 8];
+        for (to, from) in wanted.iter_mut().zip(kind.into_iter().chain(length)) {
+            *to = from;
+        }
+        for (word, bytes) in page.chunks_exact(8).enumerate() {
+            if bytes != wanted {
+                continue;
+            }
+            let payload = (word + 1) * 8;
+            let payload = page.get(payload..).unwrap_or_default();
+            let Ok((data, _)) = KhoData::read_from_prefix(payload) else {
+                continue;
+            };
+            if let Some(areas) = self.scratch_of(&data) {
+                handed.insert(data.fdt_addr, areas);
+            }
+        }
+    }
+
+    fn scratch_of(&self, data: &KhoData) -> Option<ScratchAreas> {
+        let page_bytes = u64::try_from(self.page_size().bytes()).ok()?;
+        let entry = 16;
+        let believable = data.fdt_size == page_bytes
+            && data.scratch_size.is_multiple_of(entry)
+            && data.scratch_size / entry <= MAX_AREAS;
+        if !believable {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(data.scratch_size).ok()?];
+        self.read(PhysAddr(data.scratch_addr), &mut bytes).ok()?;
+        let areas = ScratchAreas::read(&bytes);
+        // Until the jump has copied the next kernel's segments to their places, nothing is there.
+        areas
+            .areas()
+            .iter()
+            .any(|area| area.bytes != 0)
+            .then_some(areas)
+    }
+}
+
+const _: () = assert!(size_of::<SetupData>() == 16);
