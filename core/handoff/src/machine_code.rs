@@ -53,7 +53,7 @@ pub(crate) const TABLE_PAGES: u64 = 6;
 
 impl Trampoline {
     /// GDT, its descriptor and the 32-bit entry. The PVH protocol enters it in protected mode, flat,
-    /// without paging (`docs/misc/pvh.pandoc` of Xen, 4.19).
+    /// without paging (comment at the head of `arch/x86/platform/pvh/head.S`, v7.3).
     pub(crate) fn code(self) -> Vec<u8> {
         let mut page = Vec::new();
         // The GDT at 0: two null descriptors, then 0x10 and 0x18.

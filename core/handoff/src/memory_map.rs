@@ -164,7 +164,7 @@ impl MemoryMap {
     /// the first MiB, and the last below 4 GiB, where its firmware puts the ACPI tables.
     ///
     /// From 2.75 GiB on, what is above 2 GiB lies at 4 GiB and above (`pc_q35_init`,
-    /// `hw/i386/pc_q35.c`, QEMU 7.2).
+    /// `hw/i386/pc_q35.c`, QEMU 6.2 and 7.2).
     ///
     /// # Errors
     /// [`MapError::NoRam`] for 2 MiB or less.

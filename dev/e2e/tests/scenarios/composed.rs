@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -36,24 +38,30 @@ const SCRATCH: [(u64, u64); 3] = [
     (0x1800_0000, 0),
     (0x1a00_0000, 32 << 20),
 ];
-/// Where the handover is composed.
-const HANDOVER_START: u64 = 0x3000_0000;
-const HANDOVER_END: u64 = 0x3400_0000;
+/// Where a handover is composed.
+const RAM: Range<u64> = 0x3000_0000..0x3400_0000;
+/// The same on a machine of [`LARGE_MIB`]: out of reach of the 32-bit entry's page tables.
+const HIGH_RAM: Range<u64> = 0x1_4000_0000..0x1_4400_0000;
+const LARGE_MIB: u32 = 6144;
 /// Where a handover for the loader Linux is in its image.
 const GUEST_FOLDER: &str = "/handover";
 
 /// Scenarios of this file.
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    let straight = Series::ALL.map(|series| {
+    let plain = Series::ALL.map(|series| {
         let name = format!("composed::{}::straight_in_the_machine", series.name());
-        Scenario::new(name, move |lab| straight(lab, series))
+        Scenario::new(name, move |lab| straight(lab, series, MEMORY_MIB, &RAM))
+    });
+    let name = "composed::7.3::above_4_gib";
+    let high = Scenario::new(name, |lab| {
+        straight(lab, Series::V7_3, LARGE_MIB, &HIGH_RAM)
     });
     let ways = [(Series::V7_3, Series::V7_2), (Series::V7_2, Series::V7_3)];
     let loaded = ways.map(|(loader, series)| {
         let name = format!("composed::{}::loaded_by_{}", series.name(), loader.name());
         Scenario::new(name, move |lab| loaded(lab, loader, series))
     });
-    straight.into_iter().chain(loaded).collect()
+    plain.into_iter().chain(loaded).chain([high]).collect()
 }
 
 /// A handover under composition, for the machine of [`MEMORY_MIB`].
@@ -65,13 +73,16 @@ pub(crate) struct Composed {
 impl Composed {
     /// One with metadata and nothing else.
     pub(crate) fn new() -> anyhow::Result<Self> {
+        Self::in_memory(&RAM)
+    }
+
+    fn in_memory(ram: &Range<u64>) -> anyhow::Result<Self> {
         let area = |(addr, bytes)| Area {
             addr: PhysAddr(addr),
             bytes,
         };
         let scratch = ScratchAreas::new(SCRATCH.map(area).to_vec());
-        let ram = HANDOVER_START..HANDOVER_END;
-        let memory = SparseMemory::new(PageSize::Size4K, std::slice::from_ref(&ram));
+        let memory = SparseMemory::new(PageSize::Size4K, slice::from_ref(ram));
         let (mut kho, _cold) = Kho::start(memory, scratch.clone(), None, Config::default())?;
         let size = size_of::<KexecMetadata>() as u64;
         let metadata = kho.alloc_preserve(size)?;
@@ -117,9 +128,9 @@ impl<'a> Start<'a> {
     }
 }
 
-/// Memory of the machine that handovers are composed for.
-pub(crate) fn memory_map() -> anyhow::Result<MemoryMap> {
-    Ok(MemoryMap::qemu_q35(u64::from(MEMORY_MIB) << 20)?)
+/// Memory of a machine that is given so much.
+pub(crate) fn memory_map(memory_mib: u32) -> anyhow::Result<MemoryMap> {
+    Ok(MemoryMap::qemu_q35(u64::from(memory_mib) << 20)?)
 }
 
 /// Writes the ELF file of a prepared boot, with holes where there are zeros.
@@ -149,9 +160,9 @@ pub(crate) fn console(lab: &Lab) -> anyhow::Result<String> {
 }
 
 /// The kernel reads the handover, shows the FDT as it was composed, and hands over itself.
-fn straight(lab: &Lab, series: Series) -> anyhow::Result<()> {
+fn straight(lab: &Lab, series: Series, memory_mib: u32, ram: &Range<u64>) -> anyhow::Result<()> {
     let kernel = artifacts::kernel(series)?;
-    let mut composed = Composed::new()?;
+    let mut composed = Composed::in_memory(ram)?;
     let folio = composed.kho.alloc_folio(Order(9))?;
     composed.kho.preserve_folio(folio)?;
     let fdt = composed.fdt()?;
@@ -162,7 +173,7 @@ fn straight(lab: &Lab, series: Series) -> anyhow::Result<()> {
     let (bzimage, image) = (fs::read(&kernel.image)?, fs::read(image)?);
     let release = BzImage::parse(&bzimage)?.release().map(str::to_owned);
     ensure!(release.as_deref() == Some(&*kernel.release), "{release:?}");
-    let map = memory_map()?;
+    let map = memory_map(memory_mib)?;
     let start = Start {
         kernel: &bzimage,
         image: &image,
@@ -171,7 +182,11 @@ fn straight(lab: &Lab, series: Series) -> anyhow::Result<()> {
     };
     let elf = lab.folder().join("start.elf");
     write_elf(&start.prepare()?, &elf)?;
-    let machine = machine(lab, &kernel, elf.clone()).boot(PATIENCE)?;
+    let start = ElfMachine {
+        memory_mib,
+        ..machine(lab, &kernel, elf.clone())
+    };
+    let machine = start.boot(PATIENCE)?;
     ensure!(machine.hello().release == kernel.release);
     let log = console(lab)?;
     ensure!(log.contains("KHO: found kexec handover data."), "{log}");

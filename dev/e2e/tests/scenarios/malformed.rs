@@ -20,7 +20,7 @@ use kho_abi::kexec_handover::{
 };
 
 use crate::composed::{
-    Composed, EXEC_FROM, PATIENCE, Start, console, machine, memory_map, write_elf,
+    Composed, EXEC_FROM, MEMORY_MIB, PATIENCE, Start, console, machine, memory_map, write_elf,
 };
 use crate::harness::{Lab, Scenario};
 
@@ -262,7 +262,7 @@ fn run(lab: &Lab, series: Series, case: &Case) -> anyhow::Result<()> {
     let mut rig = Rig::new()?;
     (case.change_fn)(&mut rig)?;
     rig.finish()?;
-    let map = memory_map()?;
+    let map = memory_map(MEMORY_MIB)?;
     let start = Start {
         kernel: &bzimage,
         image: &image,
