@@ -216,7 +216,8 @@ impl<'a> Boot<'a> {
     /// its place it keeps clear of every `setup_data` node (`mem_avoid_overlap`,
     /// `arch/x86/boot/compressed/kaslr.c`, v7.3) but not of what a node points to. A place that
     /// starts at a multiple of 2 MiB and keeps clear of the node is clear of the rest of the page
-    /// behind it, too.
+    /// behind it, too. With the copy elsewhere in scratch 7.2 and 7.3 now and then overwrite it, and
+    /// hang.
     fn setup_data(&self, addr: PhysAddr) -> Vec<u8> {
         let array = self.handover.scratch.to_bytes();
         let mut node = SetupData {

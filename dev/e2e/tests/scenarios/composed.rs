@@ -109,6 +109,7 @@ impl Composed {
 pub(crate) struct Start<'a> {
     pub(crate) kernel: &'a [u8],
     pub(crate) image: &'a [u8],
+    pub(crate) command_line: &'a str,
     pub(crate) map: &'a MemoryMap,
     pub(crate) handover: Handover<'a>,
 }
@@ -119,7 +120,7 @@ impl<'a> Start<'a> {
         let boot = Boot {
             kernel: BzImage::parse(self.kernel)?,
             initrd: self.image,
-            command_line: COMMAND_LINE,
+            command_line: self.command_line,
             memory_map: self.map,
             rsdp: None,
             handover: self.handover,
@@ -177,6 +178,7 @@ fn straight(lab: &Lab, series: Series, memory_mib: u32, ram: &Range<u64>) -> any
     let start = Start {
         kernel: &bzimage,
         image: &image,
+        command_line: COMMAND_LINE,
         map: &map,
         handover: Handover::collect(&memory, fdt, &scratch)?,
     };

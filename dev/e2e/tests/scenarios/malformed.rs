@@ -11,13 +11,14 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use e2e::{Error, Initramfs, Machine, Series, artifacts};
+use e2e::{COMMAND_LINE, Error, Initramfs, Machine, Series, artifacts};
 use handoff::{Content, Handover, Prepared, Role};
 use kho::fdt::Node;
 use kho::{Order, PageSize, PhysAddr, PhysMem as _, PhysMemMut as _, SparseMemory};
 use kho_abi::kexec_handover::{
     COMPATIBLE, MEMORY_MAP_PROP_NAME, SUB_TREE_PROP_NAME, SUB_TREE_SIZE_PROP_NAME,
 };
+use kimage::BzImage;
 
 use crate::composed::{
     Composed, EXEC_FROM, MEMORY_MIB, PATIENCE, Start, console, machine, memory_map, write_elf,
@@ -92,6 +93,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 /// A handover that can be changed.
 pub(crate) struct Rig {
+    /// Bytes the kernel needs where it unpacks itself.
+    pub(crate) kernel_bytes: u64,
     pub(crate) composed: Composed,
     /// Root node of the FDT, written in the end.
     pub(crate) root: Node,
@@ -99,6 +102,10 @@ pub(crate) struct Rig {
     pub(crate) fdt_changes: Vec<(usize, Vec<u8>)>,
     /// Bytes of the page with the `setup_data` node and the scratch array, by offset.
     pub(crate) setup_changes: Vec<(usize, Vec<u8>)>,
+    /// The kernel's command line.
+    pub(crate) command_line: String,
+    /// Pages of the handover that are put elsewhere: from, to.
+    pub(crate) moved: Vec<(PhysAddr, PhysAddr)>,
 }
 
 /// Offsets in the page with the `setup_data` node.
@@ -109,6 +116,8 @@ pub(crate) mod setup_page {
     pub(crate) const FDT_ADDR: usize = 16;
     /// `fdt_size`.
     pub(crate) const FDT_SIZE: usize = 24;
+    /// `scratch_addr`.
+    pub(crate) const SCRATCH_ADDR: usize = 32;
     /// `scratch_size`.
     pub(crate) const SCRATCH_SIZE: usize = 40;
     /// The first scratch area.
@@ -116,16 +125,19 @@ pub(crate) mod setup_page {
 }
 
 impl Rig {
-    fn new() -> anyhow::Result<Self> {
+    fn new(kernel: &BzImage<'_>) -> anyhow::Result<Self> {
         let composed = Composed::new()?;
         let map = composed.kho.tree().root();
         let mut rig = Self {
+            kernel_bytes: kernel.needed_bytes(),
             composed,
             root: Node::new("")
                 .with("compatible", format!("{COMPATIBLE}\0").as_bytes())
                 .with(MEMORY_MAP_PROP_NAME, &map.0.to_ne_bytes()),
             fdt_changes: Vec::new(),
             setup_changes: Vec::new(),
+            command_line: COMMAND_LINE.to_owned(),
+            moved: Vec::new(),
         };
         let subtrees = rig.composed.kho.outgoing().subtrees.clone();
         for subtree in subtrees {
@@ -259,18 +271,23 @@ fn run(lab: &Lab, series: Series, case: &Case) -> anyhow::Result<()> {
     let bzimage = fs::read(&kernel.image)?;
     let image = Initramfs::with_agent(&artifacts::guest_program("e2e-agent")?)?;
     let image = fs::read(lab.write_image(image)?)?;
-    let mut rig = Rig::new()?;
+    let mut rig = Rig::new(&BzImage::parse(&bzimage)?)?;
     (case.change_fn)(&mut rig)?;
     rig.finish()?;
     let map = memory_map(MEMORY_MIB)?;
     let start = Start {
         kernel: &bzimage,
         image: &image,
+        command_line: &rig.command_line,
         map: &map,
         handover: everything(&rig.composed)?,
     };
     let mut prepared = start.prepare()?;
     change_setup_page(&mut prepared, &rig.setup_changes);
+    for segment in prepared.segments_mut() {
+        let moved = rig.moved.iter().find(|(from, _)| *from == segment.addr);
+        segment.addr = moved.map_or(segment.addr, |(_, to)| *to);
+    }
     let elf = lab.folder().join("start.elf");
     write_elf(&prepared, &elf)?;
     let patience = match case.outcome {

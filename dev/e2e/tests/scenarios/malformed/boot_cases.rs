@@ -9,6 +9,10 @@ use super::{Case, Outcome, Rig, setup_page};
 /// Past the memory of the machine.
 const OUTSIDE: u64 = 0x2_0000_0000;
 
+/// Where a kernel goes that has no choice, see [`one_place`]; and the bytes of that array.
+const ONE_PLACE: u64 = 0x1a00_0000;
+const ONE_PLACE_BYTES: u8 = 96;
+
 /// One line each.
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -133,6 +137,30 @@ pub(crate) const CASES: &[Case] = &[
         outcome: Outcome::Hangs,
     },
     Case {
+        name: "scratch_with_one_place_for_the_kernel",
+        change_fn: |rig| {
+            rig.setup_changes
+                .push((setup_page::SCRATCH_SIZE, vec![ONE_PLACE_BYTES]));
+            let areas = one_place(rig);
+            rig.setup_changes.push((setup_page::AREAS, areas));
+            Ok(())
+        },
+        outcome: Outcome::Received(None),
+    },
+    Case {
+        name: "scratch_array_where_the_kernel_goes",
+        change_fn: array_in_one_place,
+        outcome: Outcome::Hangs,
+    },
+    Case {
+        name: "scratch_array_where_the_kernel_would_go",
+        change_fn: |rig| {
+            rig.command_line.push_str(" nokaslr");
+            array_in_one_place(rig)
+        },
+        outcome: Outcome::Received(None),
+    },
+    Case {
         name: "tree_node_not_aligned",
         change_fn: |rig| {
             let node = rig.tree_node(1)?;
@@ -228,6 +256,29 @@ pub(crate) const CASES: &[Case] = &[
         outcome: Outcome::Received(None),
     },
 ];
+
+/// An area that the kernel just fits into, and areas that are too small for it: it has no choice
+/// where it unpacks itself.
+fn one_place(rig: &Rig) -> Vec<u8> {
+    let small = (0..5).map(|index| [0x1200_0000 + (index << 24), 16 << 20]);
+    let areas = [[ONE_PLACE, rig.kernel_bytes.next_multiple_of(2 << 20)]]
+        .into_iter()
+        .chain(small);
+    areas.flatten().flat_map(u64::to_ne_bytes).collect()
+}
+
+/// The scratch array apart from its node, in the one place for the kernel.
+fn array_in_one_place(rig: &mut Rig) -> anyhow::Result<()> {
+    let areas = one_place(rig);
+    let page = rig.page(&areas)?;
+    let to = ONE_PLACE + (8 << 20);
+    rig.moved.push((page, PhysAddr(to)));
+    rig.setup_changes
+        .push((setup_page::SCRATCH_ADDR, to.to_ne_bytes().to_vec()));
+    rig.setup_changes
+        .push((setup_page::SCRATCH_SIZE, vec![ONE_PLACE_BYTES]));
+    Ok(())
+}
 
 fn add_key(rig: &mut Rig, addr: u64, order: u32) -> anyhow::Result<()> {
     let key = Key::new(PhysAddr(addr), Order(order), PageSize::Size4K)?;
