@@ -126,6 +126,18 @@ fn a_handover_is_collected_with_its_zeros_and_without_its_neighbours() {
     assert!(with.bytes.starts_with(b"third page"));
     assert!(found.content.iter().all(|one| one.addr != alone));
     assert!(found.content.iter().any(|one| one.addr == handoff.fdt));
+    // What was collected is complete: the same comes out of it, the tree's nodes included.
+    let mut again = SparseMemory::new(PageSize::Size4K, core::slice::from_ref(&RAM));
+    for one in &found.content {
+        again.write(one.addr, one.bytes).unwrap();
+    }
+    let again = Handover::collect(&again, handoff.fdt, &scratch).unwrap();
+    let list = |handover: &Handover<'_>| {
+        let parts = handover.content.iter();
+        let parts = parts.map(|one| (one.addr, one.bytes.to_vec(), one.len_bytes));
+        parts.collect::<Vec<_>>()
+    };
+    assert_eq!(list(&again), list(&found));
     let nothing = Handover::collect(&memory, PhysAddr(0x2000), &scratch);
     assert!(matches!(nothing, Err(CollectError::Memory(_))));
     let no_fdt = Handover::collect(&memory, alone, &scratch);
