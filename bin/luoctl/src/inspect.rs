@@ -92,16 +92,11 @@ fn open(args: &InspectArgs) -> Result<(Image, String), Failure> {
 
 /// The handover that was asked for; the one written last when none was.
 fn choose(image: &Image, name: &str, root: Option<u64>) -> Result<Found, Failure> {
-    let mut found = image.find();
     if let Some(root) = root {
-        let at = found.iter().position(|found| found.root.0 == root);
-        return match at {
-            Some(at) => Ok(found.swap_remove(at)),
-            None => Err(no_handover(&format!(
-                "no handover starts at {root:#x} in {name}"
-            ))),
-        };
+        let none = || no_handover(&format!("no handover starts at {root:#x} in {name}"));
+        return image.at(PhysAddr(root)).ok_or_else(none);
     }
+    let found = image.find();
     // An earlier one may still be in memory; each kernel counts one further.
     let latest = found
         .into_iter()

@@ -43,6 +43,32 @@ impl Coverage {
         is_new
     }
 
+    /// Adds single frames from `pfn` on, a bit for each, if none of them was there and no block of
+    /// two frames or more is near; whether they were added.
+    pub(crate) fn add_all(&mut self, pfn: u64, bitmap: &[u64]) -> bool {
+        let end = u64::try_from(bitmap.len())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(64);
+        let end = pfn.saturating_add(end);
+        let before = self.large.range(..end).next_back();
+        let mut chunks = bitmap.chunks_exact(CHUNK_WORDS);
+        let is_whole = pfn.trailing_zeros() >= CHUNK_PAGES_LOG2 && chunks.remainder().is_empty();
+        if !is_whole || before.is_some_and(|(_, &before_end)| before_end > pfn) {
+            return false;
+        }
+        let first = pfn >> CHUNK_PAGES_LOG2;
+        let last = end >> CHUNK_PAGES_LOG2;
+        if self.chunks.range(first..last).next().is_some() {
+            return false;
+        }
+        for (chunk, words) in (first..last).zip(&mut chunks) {
+            if let Ok(words) = words.try_into() {
+                self.chunks.insert(chunk, Box::new(words));
+            }
+        }
+        true
+    }
+
     /// Whether a frame is in the set.
     pub(crate) fn contains(&self, pfn: u64) -> bool {
         let before = self.large.range(..=pfn).next_back();

@@ -1,6 +1,6 @@
 //! Reads a handover from its root to its last folio.
 
-use kho::{Order, PhysAddr, PhysMem, RadixTree, RootFdt, ScratchAreas};
+use kho::{Order, Pfn, PhysAddr, PhysMem, RadixTree, RootFdt, ScratchAreas};
 use kho_abi::kexec_metadata::{self, KexecMetadata};
 use zerocopy::FromZeros as _;
 
@@ -205,6 +205,19 @@ impl<M: PhysMem> Reader<'_, '_, M> {
             self.extent(addr, pages.saturating_mul(page_bytes), owner);
         }
         claim
+    }
+
+    /// Uses single pages in a row; how many, up to the first that cannot be used.
+    pub(crate) fn claim_run(&mut self, pfn: Pfn, pages: u64, owner: Owner) -> u64 {
+        let done = match &mut self.preserved {
+            Some(preserved) => preserved.claim_run(pfn, pages),
+            None => 0,
+        };
+        if let Some(addr) = pfn.addr(self.mem.page_size()).filter(|_| done > 0) {
+            let page_bytes = Order(0).bytes(self.mem.page_size()).unwrap_or(u64::MAX);
+            self.extent(addr, done.saturating_mul(page_bytes), owner);
+        }
+        done
     }
 
     fn extent(&mut self, addr: PhysAddr, bytes: u64, owner: Owner) {

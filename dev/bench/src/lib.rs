@@ -1,3 +1,7 @@
+//! Measurements beside a peer, in one run: handovers ([`handover`]), and live updates ([`update`]).
+//!
+//! # Live updates
+//!
 //! How long services are down in a live update, beside the bare kexec of the
 //! kernel's own selftest, on the same guest machine and in the same run.
 //!
@@ -14,6 +18,7 @@
 //! interleaved, so that a busy machine meets all alike. Nothing is asserted.
 
 mod guest;
+pub mod handover;
 mod sample;
 mod table;
 

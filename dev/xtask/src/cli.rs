@@ -71,6 +71,15 @@ enum BenchCommand {
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },
+    /// Measure how fast a large handover is verified and listed, beside a plain read of the same bytes, and the engine.
+    Handover {
+        /// Bytes in memfds, in GiB, all in folios of 4 KiB; the file takes 4 MiB of disk for each.
+        #[arg(long, default_value_t = 1024)]
+        gib: u64,
+        /// Turns.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
 }
 
 /// Runs what was asked for.
@@ -86,6 +95,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         }
         Task::Demo => demo::run()?,
         Task::Bench(BenchCommand::Update { runs }) => bench_update(runs)?,
+        Task::Bench(BenchCommand::Handover { gib, runs }) => bench_handover(gib, runs)?,
         Task::Kernel(command) => kernel_command::run(command)?,
         Task::Guest => {
             let folder = guest::guest_binaries(&Workspace::load()?)?;
@@ -106,6 +116,37 @@ fn bench_update(runs: usize) -> Result<()> {
     }
     let logs = prepare(&workspace)?;
     bench::update(runs, &logs.join("bench"), &logs.join("bench-update.json"))
+}
+
+/// In a program of its own: this one is not optimised.
+fn bench_handover(gib: u64, runs: usize) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let folder = prepare(&workspace)?.join("bench");
+    let status = std::process::Command::new(env!("CARGO"))
+        .current_dir(&workspace.root)
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "-p",
+            "bench",
+            "--bin",
+            "bench-handover",
+            "--",
+        ])
+        .args([
+            "--gib",
+            &gib.to_string(),
+            "--runs",
+            &runs.to_string(),
+            "--folder",
+        ])
+        .arg(folder)
+        .status()?;
+    if !status.success() {
+        bail!("the measurement failed: {status}");
+    }
+    Ok(())
 }
 
 fn check_layers() -> Result<()> {

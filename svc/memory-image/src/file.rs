@@ -8,6 +8,8 @@ use std::path::Path;
 use object::elf::{ELFMAG, ET_CORE, FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use object::{Endianness, ReadCache};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 
 use crate::error::ImageError;
 use crate::segments::{Segment, Segments};
@@ -63,6 +65,21 @@ impl MemoryFile {
         };
         let segments = Segments::new(segments);
         Ok((Self { file, segments }, format))
+    }
+
+    /// Where the next byte is that is not in a hole of the file; at most the end of the segment.
+    pub(crate) fn next_data(&self, addr: u64) -> u64 {
+        let Some((offset, left)) = self.segments.place(addr) else {
+            return addr;
+        };
+        let skipped = match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) => data.saturating_sub(offset).min(left),
+            // Nothing but a hole up to the end.
+            Err(Errno::NXIO) => left,
+            // Not every file system knows.
+            Err(_) => 0,
+        };
+        addr.saturating_add(skipped)
     }
 
     /// Fills `bytes` from `addr`; not all of it when the memory ends before.

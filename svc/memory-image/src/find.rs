@@ -26,6 +26,13 @@ const STEP: usize = 1 << 20;
 const MAX_AREAS: u64 = 1026;
 
 impl Image {
+    /// The handover whose root FDT is at `root`, without a search: scratch stays unknown.
+    pub fn at(&self, root: PhysAddr) -> Option<Found> {
+        let fdt = handover::locate(self, root)?;
+        let scratch = None;
+        Some(Found { root, fdt, scratch })
+    }
+
     /// Looks for handovers: pages with a root FDT that leads to a tree. More than one is found when
     /// memory still holds what an earlier kernel handed over. Ascending.
     pub fn find(&self) -> Vec<Found> {
@@ -36,7 +43,11 @@ impl Image {
         let page_bytes = self.page_size().bytes();
         for range in self.ranges() {
             let mut at = range.start;
-            while at < range.end {
+            loop {
+                at = self.next_data(at) & !(page_bytes as u64 - 1);
+                if at >= range.end {
+                    break;
+                }
                 let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
                 let step = left.min(STEP);
                 // Pages that cannot be read are stepped over one by one.

@@ -127,6 +127,15 @@ impl Image {
         &self.ranges
     }
 
+    /// Where the next byte is, from `addr` on, that is not in a hole of a file: what is before it is
+    /// zeros. At most the end of the range `addr` is in.
+    pub(crate) fn next_data(&self, addr: u64) -> u64 {
+        match &self.memory {
+            Memory::File(file) => file.next_data(addr),
+            Memory::Pages(_) => addr,
+        }
+    }
+
     /// Fills `bytes` from `addr` as far as there is memory; how far.
     pub(crate) fn read_some(&self, addr: u64, bytes: &mut [u8]) -> usize {
         match &self.memory {

@@ -1,0 +1,5 @@
+//! Handovers, made and read.
+
+pub mod engine;
+pub mod large;
+mod synthetic;
