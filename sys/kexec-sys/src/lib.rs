@@ -1,6 +1,6 @@
 //! Loading and starting the next kernel.
 //!
-//! * [`load`] gives the kernel an image through `kexec_file_load(2)`, the only call that hands this
+//! * [`load()`] gives the kernel an image through `kexec_file_load(2)`, the only call that hands this
 //!   kernel's KHO tree to the next one (`kernel/kexec_file.c`, v7.3).
 //! * [`load_segments`] gives it pieces of memory through `kexec_load(2)`. This kernel adds nothing
 //!   to them: whatever it has preserved is lost at the jump. A handover in the segments is one that
