@@ -8,6 +8,7 @@
 //! and cargo-fuzz (folder `cargo-fuzz/`), which looks for inputs that reach new code.
 
 mod mutator;
+mod receiver;
 mod recorded;
 mod rng;
 mod run;
@@ -15,4 +16,4 @@ mod targets;
 
 pub use mutator::Mutator;
 pub use run::{Plan, run};
-pub use targets::{TARGETS, Target};
+pub use targets::{TARGETS, Target, parse};

@@ -2,10 +2,11 @@
 
 use handover::{Consequence, Content, Event, examine};
 use kho::{
-    Boot, Config, Handoff, Kho, PageSize, PhysAddr, PhysMem as _, PhysMemMut as _, RadixTree,
-    RootFdt, ScratchAreas, ScratchSize, SparseMemory,
+    PageSize, PhysAddr, PhysMem as _, PhysMemMut as _, RadixTree, RootFdt, ScratchSize,
+    SparseMemory,
 };
 
+use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
 
 /// Something that parses.
@@ -37,6 +38,11 @@ pub const TARGETS: &[Target] = &[
         seeds: tree_seeds,
     },
     Target {
+        name: "bzimage",
+        parse: bzimage,
+        seeds: bzimage_seeds,
+    },
+    Target {
         name: "journal",
         parse: journal,
         seeds: journal_seeds,
@@ -51,6 +57,13 @@ pub const TARGETS: &[Target] = &[
         },
     },
 ];
+
+/// Gives bytes to the target of a name; one that does not exist takes nothing.
+pub fn parse(name: &str, bytes: &[u8]) {
+    if let Some(target) = TARGETS.iter().find(|target| target.name == name) {
+        (target.parse)(bytes);
+    }
+}
 
 fn page_at(addr: PhysAddr) -> Vec<u8> {
     let image = recorded::image(&PAGES);
@@ -70,7 +83,7 @@ fn root_fdt(bytes: &[u8]) {
 }
 
 /// A handover is examined and its contents are read; what nothing is wrong with is received by the
-/// engine, with every block.
+/// engines, with every block, session and file.
 fn whole_handover(bytes: &[u8]) {
     let Some(image) = recorded::image(bytes) else {
         return;
@@ -99,33 +112,57 @@ fn whole_handover(bytes: &[u8]) {
         );
     }
     if let Some(memory) = recorded::memory(&image).filter(|_| is_good) {
-        receive(memory, totals.preserved.blocks());
+        // Handlers and versions nobody knows are odd for a reader, and refused by a receiver.
+        if worst.is_none() {
+            let received = receive(memory, totals.preserved.blocks());
+            let all = Received::Files(totals.files);
+            assert!(
+                received == all || received == Received::NoMemory,
+                "verified, and not received: {received:?}"
+            );
+        }
     }
 }
 
-fn receive(memory: SparseMemory, blocks: u64) {
-    let handoff = Handoff {
-        fdt: ROOT,
-        scratch: Vec::new(),
-    };
-    // Memory of the recorded machine is known here, and not to `examine`.
-    let started = Kho::start(
-        memory,
-        ScratchAreas::default(),
-        Some(&handoff),
-        Config::default(),
-    );
-    if let Ok((kho, boot)) = started {
-        let is_outside = matches!(&boot, Boot::Refused(kho::BootError::Memory(_)));
+/// The start of a kernel image: its setup header, and what is derived from it.
+fn bzimage(bytes: &[u8]) {
+    if let Ok(image) = kimage::BzImage::parse(bytes) {
+        assert!(image.payload().len() <= bytes.len());
         assert!(
-            boot == Boot::Handover || is_outside,
-            "verified, and refused: {boot:?}"
+            image
+                .release()
+                .is_none_or(|release| release.len() <= bytes.len())
         );
-        if boot == Boot::Handover {
-            let received = kho.unclaimed().count();
-            assert_eq!(u64::try_from(received), Ok(blocks));
-        }
+        let _sizes = (image.alignment(), image.needed_bytes());
     }
+}
+
+/// A header as in Linux 7.3, without a kernel behind it.
+fn bzimage_seeds() -> Vec<Vec<u8>> {
+    let mut image = vec![0; 0x8000];
+    let mut put = |at: usize, bytes: &[u8]| {
+        for (place, byte) in image.iter_mut().skip(at).zip(bytes) {
+            *place = *byte;
+        }
+    };
+    put(0x1f1, &[27]);
+    put(0x1f4, &0x400_u32.to_le_bytes());
+    put(0x1fe, &[0x55, 0xaa, 0xeb, 0x6a]);
+    put(0x202, b"HdrS\x0f\x02");
+    put(0x20e, &0x3000_u16.to_le_bytes());
+    put(0x211, &[1]);
+    put(0x214, &0x10_0000_u32.to_le_bytes());
+    put(0x22c, &0x7fff_ffff_u32.to_le_bytes());
+    put(0x230, &0x20_0000_u32.to_le_bytes());
+    put(0x234, &[1, 21]);
+    put(0x236, &0x7f_u16.to_le_bytes());
+    put(0x238, &2047_u32.to_le_bytes());
+    put(0x248, &0x100_u32.to_le_bytes());
+    put(0x24c, &0x200_u32.to_le_bytes());
+    put(0x258, &0x100_0000_u64.to_le_bytes());
+    put(0x260, &0x200_0000_u32.to_le_bytes());
+    put(0x3200, b"7.3.4 (somebody) #1\0");
+    vec![image]
 }
 
 /// Four pages that lead to each other.
@@ -188,5 +225,48 @@ fn scratch_size(bytes: &[u8]) {
             node_bytes: vec![u64::MAX],
         };
         let _areas = size.areas(&reserved, PageSize::Size4K);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Damage to what is refused at once finds nothing.
+    #[test]
+    fn seeds_are_good() {
+        assert!(RootFdt::read(&page_at(ROOT)).is_ok());
+        let image = recorded::image(&PAGES).unwrap();
+        let totals = examine(&image, ROOT, None, &mut |_| {});
+        assert_eq!((totals.problems, totals.files), (0, 6));
+        let memory = recorded::memory(&image).unwrap();
+        let received = receive(memory, totals.preserved.blocks());
+        assert_eq!(received, Received::Files(6));
+        for image in bzimage_seeds() {
+            kimage::BzImage::parse(&image).unwrap();
+        }
+        for journal in journal_seeds() {
+            update::journal::decode(&journal).unwrap();
+        }
+        assert_eq!(tree_seeds().len(), 1);
+    }
+
+    /// A new target must be there for cargo-fuzz as well.
+    #[test]
+    fn cargo_fuzz_has_every_target() {
+        let manifest = include_str!("../cargo-fuzz/Cargo.toml");
+        for target in TARGETS {
+            assert!(manifest.contains(&format!("name = \"{}\"", target.name)));
+        }
+    }
+
+    #[test]
+    fn every_target_takes_its_seeds_and_nothing() {
+        for target in TARGETS {
+            (target.parse)(&[]);
+            for seed in (target.seeds)() {
+                (target.parse)(&seed);
+            }
+        }
     }
 }
