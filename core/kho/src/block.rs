@@ -275,7 +275,10 @@ impl BlockSet {
         let Some(block) = self.blocks.pop() else {
             return Ok(());
         };
-        kho.unpreserve_free(block)?;
+        match self.origin {
+            Origin::Outgoing => kho.unpreserve_free(block)?,
+            Origin::Incoming => kho.restore_free(block)?,
+        }
         if let Some(last) = self.blocks.last() {
             kho.memory_mut().write_value(*last, &0_u64)?;
         }

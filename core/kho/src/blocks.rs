@@ -223,6 +223,9 @@ impl<M: KhoMem> Kho<M> {
     ) -> Result<Vec<(PhysAddr, Order)>, KhoError> {
         let page_size = self.mem.page_size();
         let out = KhoError::NotPreserved { addr };
+        if !addr.is_page_aligned(page_size) {
+            return Err(out);
+        }
         let mut pfn = addr.pfn(page_size).0;
         let end = pfn.checked_add(pages).ok_or_else(|| out.clone())?;
         let node_starts = match nodes {

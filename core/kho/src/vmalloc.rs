@@ -51,6 +51,8 @@ pub fn read_chunk(mem: &impl PhysMem, addr: PhysAddr) -> Result<Chunk, MemError>
 pub struct Chunks<'a, M> {
     mem: &'a M,
     next: Option<PhysAddr>,
+    /// No chunk at all, and pages that should be in one.
+    missing: Option<KhoError>,
     pages_left: u64,
     total_pages: u64,
     block_pages: u64,
@@ -58,8 +60,13 @@ pub struct Chunks<'a, M> {
 
 /// Starts to read the chunks of an area.
 pub fn chunks<'a, M: PhysMem>(mem: &'a M, area: &Vmalloc) -> Chunks<'a, M> {
+    let missing = KhoError::VmallocPages {
+        found: 0,
+        expected: area.total_pages.into(),
+    };
     Chunks {
         mem,
+        missing: (area.first == 0 && area.total_pages != 0).then_some(missing),
         next: (area.first != 0).then_some(PhysAddr(area.first)),
         pages_left: area.total_pages.into(),
         total_pages: area.total_pages.into(),
@@ -93,6 +100,9 @@ impl<M: PhysMem> Iterator for Chunks<'_, M> {
     type Item = Result<Chunk, KhoError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.missing.take() {
+            return Some(Err(error));
+        }
         let addr = self.next.take()?;
         let chunk = self.read(addr);
         self.next = chunk.as_ref().ok().and_then(|chunk| chunk.next);

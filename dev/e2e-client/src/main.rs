@@ -6,6 +6,7 @@
 //! the services that the guest does not have.
 
 mod bare_kexec;
+mod composed_kexec;
 mod content;
 mod device;
 mod direct;
@@ -38,6 +39,8 @@ struct Arguments {
 enum Task {
     /// Load a kernel with `kexec_file_load` and jump to it at once.
     BareKexec(bare_kexec::Arguments),
+    /// Load a kernel with a handover from a file, by `kexec_load`, and jump to it at once.
+    ComposedKexec(composed_kexec::Arguments),
     /// Say who runs this, then do nothing until a signal ends it.
     Linger,
     /// Keep files without luod: hold the session oneself.
@@ -63,6 +66,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::BareKexec(arguments) => bare_kexec::run(&arguments),
+        Task::ComposedKexec(arguments) => composed_kexec::run(&arguments),
         Task::Direct(arguments) => direct::run(&arguments),
         Task::Stamp(arguments) => stamp::run(&arguments),
         Task::Ask(arguments) => stamp::ask(&arguments),

@@ -1,4 +1,4 @@
-//! A machine before its boot.
+//! A machine before its boot: of a kernel and an image, or of one ELF file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use crate::control::Control;
 use crate::diagnosis;
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::qemu::{Hardware, MemoryBacking, Qemu};
+use crate::qemu::{Hardware, MemoryBacking, Qemu, Software};
 
 /// What every guest is booted with. `liveupdate=on`: off by default in the kernel.
 /// `retain_initrd`: keeps `/sys/firmware/initrd`, so that the next kernel can be given the same
 /// image. `panic=-1`: with `-no-reboot` a panic ends QEMU at once. `tsc=reliable`: under emulation
 /// on a busy host the clock watchdog sees skew that is not there.
-const CMDLINE: &str = "console=ttyS0 liveupdate=on kho=on retain_initrd panic=-1 oops=panic \
+pub const COMMAND_LINE: &str = "console=ttyS0 liveupdate=on kho=on retain_initrd panic=-1 oops=panic \
                        tsc=reliable no_timer_check printk.devkmsg=on";
 
 /// Memory unless a scenario asks for another. By default KHO reserves two scratch areas, each of
@@ -47,7 +47,7 @@ impl Builder {
             kernel: kernel.to_owned(),
             initramfs: initramfs.to_owned(),
             log_folder: log_folder.to_owned(),
-            cmdline: CMDLINE.to_owned(),
+            cmdline: COMMAND_LINE.to_owned(),
             memory_mib: MEMORY_MIB,
             memory_backing: MemoryBacking::OnDemand,
             cpus: 2,
@@ -90,26 +90,62 @@ impl Builder {
     /// # Errors
     /// [`Error`] tells apart a missing QEMU, its end, a panic of the guest, and silence.
     pub fn boot(self) -> Result<Machine, Error> {
-        fs::create_dir_all(&self.log_folder)
-            .map_err(Error::host("make the folder", &self.log_folder))?;
         let hardware = Hardware {
             accel: Accel::choose(&self.kernel),
-            kernel: self.kernel,
-            initramfs: self.initramfs,
-            cmdline: self.cmdline,
+            software: Software::Linux {
+                kernel: self.kernel,
+                initramfs: self.initramfs,
+                cmdline: self.cmdline,
+            },
             memory_mib: self.memory_mib,
             memory_backing: self.memory_backing,
             cpus: self.cpus,
         };
-        let mut qemu = Qemu::start(&hardware, &self.log_folder)?;
-        let control = match Control::connect(&qemu.socket()) {
-            Ok(control) => control,
-            Err(error) => return Err(diagnosis::closed(&mut qemu, error.to_string())),
-        };
-        let end = Instant::now() + BOOT_PATIENCE;
-        let hello = control
-            .wait_hello(None, end)
-            .map_err(|lost| diagnosis::explain(&mut qemu, lost, "the first boot", BOOT_PATIENCE))?;
-        Ok(Machine::booted(control, qemu, hello, self.log_folder))
+        start(&hardware, self.log_folder, BOOT_PATIENCE)
     }
+}
+
+/// A machine whose memory is filled from one ELF file: kernel, image, command line and whatever else
+/// a kernel can be given.
+#[derive(Clone, Debug)]
+pub struct ElfMachine {
+    /// The file.
+    pub elf: PathBuf,
+    /// A kernel with which to find out whether the host can virtualize.
+    pub kernel: PathBuf,
+    /// Folder of the logs.
+    pub log_folder: PathBuf,
+    /// Memory.
+    pub memory_mib: u32,
+}
+
+impl ElfMachine {
+    /// Starts the machine and waits until its agent answers.
+    ///
+    /// # Errors
+    /// As [`Builder::boot`]; [`Error::Deadline`] when nothing was heard within `patience`.
+    pub fn boot(self, patience: Duration) -> Result<Machine, Error> {
+        let hardware = Hardware {
+            accel: Accel::choose(&self.kernel),
+            software: Software::Elf(self.elf),
+            memory_mib: self.memory_mib,
+            memory_backing: MemoryBacking::OnDemand,
+            cpus: 2,
+        };
+        start(&hardware, self.log_folder, patience)
+    }
+}
+
+fn start(hardware: &Hardware, log_folder: PathBuf, patience: Duration) -> Result<Machine, Error> {
+    fs::create_dir_all(&log_folder).map_err(Error::host("make the folder", &log_folder))?;
+    let mut qemu = Qemu::start(hardware, &log_folder)?;
+    let control = match Control::connect(&qemu.socket()) {
+        Ok(control) => control,
+        Err(error) => return Err(diagnosis::closed(&mut qemu, error.to_string())),
+    };
+    let end = Instant::now() + patience;
+    let hello = control
+        .wait_hello(None, end)
+        .map_err(|lost| diagnosis::explain(&mut qemu, lost, "the first boot", patience))?;
+    Ok(Machine::booted(control, qemu, hello, log_folder))
 }

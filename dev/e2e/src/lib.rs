@@ -38,7 +38,7 @@ mod machine;
 mod qemu;
 
 pub use accel::Accel;
-pub use builder::Builder;
+pub use builder::{Builder, COMMAND_LINE, ElfMachine};
 pub use command::{Command, Outcome};
 pub use debugger::Debugger;
 pub use e2e_protocol as protocol;

@@ -1,6 +1,6 @@
 //! The QEMU process of one machine.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -25,12 +25,23 @@ pub(crate) enum MemoryBacking {
     Preallocated,
 }
 
+/// What QEMU puts into a machine's memory.
+#[derive(Clone, Debug)]
+pub(crate) enum Software {
+    /// A kernel with its image and its command line.
+    Linux {
+        kernel: PathBuf,
+        initramfs: PathBuf,
+        cmdline: String,
+    },
+    /// One ELF file with all of it.
+    Elf(PathBuf),
+}
+
 /// What a machine is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Hardware {
-    pub(crate) kernel: PathBuf,
-    pub(crate) initramfs: PathBuf,
-    pub(crate) cmdline: String,
+    pub(crate) software: Software,
     pub(crate) memory_mib: u32,
     pub(crate) memory_backing: MemoryBacking,
     pub(crate) cpus: u32,
@@ -173,13 +184,21 @@ fn arguments(hardware: &Hardware, log_folder: &Path, sockets: &Path) -> Vec<OsSt
         "-device",
         &format!("virtserialport,chardev=log,name={LOG_PORT}"),
     ]);
-    add(&["-append", &hardware.cmdline]);
-    for (option, path) in [
-        ("-kernel", &hardware.kernel),
-        ("-initrd", &hardware.initramfs),
-    ] {
+    let mut add_word = |option: &str, value: &OsStr| {
         all.push(option.into());
-        all.push(path.into());
+        all.push(value.to_owned());
+    };
+    match &hardware.software {
+        Software::Linux {
+            kernel,
+            initramfs,
+            cmdline,
+        } => {
+            add_word("-append", cmdline.as_ref());
+            add_word("-kernel", kernel.as_ref());
+            add_word("-initrd", initramfs.as_ref());
+        }
+        Software::Elf(file) => add_word("-kernel", file.as_ref()),
     }
     all
 }

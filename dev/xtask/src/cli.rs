@@ -12,7 +12,7 @@ use crate::kernel_command::{self, KernelCommand};
 use crate::prerequisites::{self, Purpose};
 use crate::test_run::{self, Extent};
 use crate::workspace::Workspace;
-use crate::{demo, files, guest, layers, links, output};
+use crate::{demo, files, fuzz, guest, layers, links, output};
 
 /// Builds kernels, checks the workspace and runs every test.
 #[derive(Debug, Parser)]
@@ -48,6 +48,20 @@ enum Task {
     /// Measure; nothing is asserted.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Give damaged input to everything that parses: no panic, no memory that the input does not justify.
+    ///
+    /// Inputs are made of numbers, and the same every time. One that fails is left in fuzz/ of the target folder.
+    Fuzz {
+        /// Inputs for each target.
+        #[arg(long, default_value_t = 1_000_000)]
+        count: u64,
+        /// Number of the first input.
+        #[arg(long, default_value_t = 1 << 32)]
+        from: u64,
+        /// Only this target, for example handover.
+        #[arg(long)]
+        target: Option<String>,
+    },
     /// Build, list and find the kernels of the test matrix.
     #[command(subcommand)]
     Kernel(KernelCommand),
@@ -103,6 +117,11 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Task::Bench(BenchCommand::Update { runs }) => bench_update(runs)?,
         Task::Bench(BenchCommand::Handover { gib, runs }) => bench_handover(gib, runs)?,
         Task::Bench(BenchCommand::Emulator { calls }) => bench_emulator(calls)?,
+        Task::Fuzz {
+            count,
+            from,
+            target,
+        } => fuzz::run(from, count, target.as_deref())?,
         Task::Kernel(command) => kernel_command::run(command)?,
         Task::Guest => {
             let folder = guest::guest_binaries(&Workspace::load()?)?;

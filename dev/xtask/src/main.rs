@@ -3,6 +3,7 @@
 mod cli;
 mod demo;
 mod files;
+mod fuzz;
 mod guest;
 mod host;
 mod kernel_command;

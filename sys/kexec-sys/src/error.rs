@@ -54,6 +54,41 @@ impl LoadError {
     }
 }
 
+/// `kexec_load(2)` failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("kexec_load: {} ({errno})", load_segments_meaning(*errno))]
+pub struct LoadSegmentsError {
+    errno: Errno,
+}
+
+impl LoadSegmentsError {
+    pub(crate) const fn new(errno: Errno) -> Self {
+        Self { errno }
+    }
+
+    /// What the kernel answered.
+    pub const fn errno(&self) -> Errno {
+        self.errno
+    }
+}
+
+/// Read from `kernel/kexec.c` and `sanity_check_segment_list`, `kernel/kexec_core.c` (v7.3).
+fn load_segments_meaning(errno: Errno) -> &'static str {
+    match errno {
+        Errno::PERM => {
+            "not permitted: needs root (CAP_SYS_BOOT), kernel.kexec_load_disabled=0, a load left in kernel.kexec_load_limit_reboot and no lockdown: without signatures on segments, a kernel under lockdown refuses them all"
+        }
+        Errno::ADDRNOTAVAIL => "a segment does not start and end at a page, or is out of reach",
+        Errno::INVAL => {
+            "more than 16 segments, two that overlap, one with more content than length, or more than half of the memory in all"
+        }
+        Errno::BUSY => "another kexec load is under way",
+        Errno::NOSYS => "the kernel is built without CONFIG_KEXEC",
+        Errno::NOMEM => "not enough memory to hold the segments",
+        _ => "the kernel refused the segments",
+    }
+}
+
 /// Read from `kernel/kexec_file.c`, `kernel/kexec_core.c`, `arch/x86/kernel/kexec-bzimage64.c`
 /// (v7.3) and from running them.
 fn load_meaning(errno: Errno) -> &'static str {

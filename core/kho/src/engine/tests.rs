@@ -356,11 +356,23 @@ fn descriptors_that_do_not_fit_their_chunks_are_refused_and_restore_nothing() {
         wrong(&|area| area.order = 63),
         wrong(&|area| area.order = 64),
         wrong(&|area| area.first = u64::MAX),
+        wrong(&|area| area.first = 0),
     ] {
         assert!(kho.restore_vmalloc(&descriptor).is_err(), "{descriptor:?}");
         assert_eq!(kho.unclaimed().count(), before, "{descriptor:?}");
     }
     assert_eq!(kho.restore_vmalloc(&good), Ok(area));
+}
+
+#[test]
+fn an_address_inside_a_page_is_no_page() {
+    let mut kho = cold();
+    kho.preserve_pages(PhysAddr(0x300_0000), 4).unwrap();
+    let mut kho = jump(kho);
+    let addr = PhysAddr(0x300_0010);
+    let error = KhoError::NotPreserved { addr };
+    assert_eq!(kho.restore_pages(addr, 4), Err(error));
+    assert_eq!(kho.restore_pages(PhysAddr(0x300_0000), 4), Ok(()));
 }
 
 #[test]

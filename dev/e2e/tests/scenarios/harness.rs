@@ -74,9 +74,14 @@ impl Lab {
         &self.folder
     }
 
+    /// Writes an image where it is kept when the scenario fails, and only then.
+    pub(crate) fn write_image(&self, image: Initramfs) -> anyhow::Result<PathBuf> {
+        Ok(image.write_to(&self.folder.join(IMAGE))?)
+    }
+
     /// Describes a machine that boots `kernel` with `image`.
     pub(crate) fn machine(&self, kernel: &Kernel, image: Initramfs) -> anyhow::Result<Builder> {
-        let image = image.write_to(&self.folder.join(IMAGE))?;
+        let image = self.write_image(image)?;
         Ok(Machine::builder(&kernel.image, &image, &self.folder))
     }
 }

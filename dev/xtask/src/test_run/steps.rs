@@ -9,7 +9,7 @@ use super::context::{Context, Report, Strictness, UnitRunner};
 use super::counts::Counts;
 use super::runner::Extent;
 use crate::prerequisites::{self, Purpose};
-use crate::{files, guest, layers, links};
+use crate::{files, fuzz, guest, layers, links};
 
 /// The body of a step.
 pub(super) type StepFn = fn(&Context) -> Result<Report>;
@@ -57,6 +57,7 @@ fn on_this_machine() -> Vec<Step> {
         step("test tools", &[], test_tools),
         step("unit tests", &["test tools"], unit_tests),
         step("doctests", &[], doctests),
+        step("fuzz", &[], bounded_fuzz),
     ]
 }
 
@@ -151,6 +152,12 @@ fn unit_tests(context: &Context) -> Result<Report> {
 fn doctests(context: &Context) -> Result<Report> {
     let arguments = ["test", "--workspace", "--no-fail-fast", "--doc"];
     context.tests("doctests", context.cargo(&arguments))
+}
+
+/// The same damaged inputs every time; `cargo xtask fuzz` runs others, and more.
+fn bounded_fuzz(context: &Context) -> Result<Report> {
+    let workspace = &context.workspace;
+    context.check("fuzz", fuzz::command(workspace, 0, fuzz::BOUNDED, None))
 }
 
 fn machine_tools(_: &Context) -> Result<Report> {

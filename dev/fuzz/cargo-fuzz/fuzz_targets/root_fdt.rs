@@ -1,0 +1,4 @@
+//! The target `root_fdt` of the crate `fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::parse("root_fdt", bytes));

@@ -1,0 +1,272 @@
+//! What is fuzzed.
+
+use handover::{Consequence, Content, Event, examine};
+use kho::{
+    PageSize, PhysAddr, PhysMem as _, PhysMemMut as _, RadixTree, RootFdt, ScratchSize,
+    SparseMemory,
+};
+
+use crate::receiver::{Received, receive};
+use crate::recorded::{self, PAGES, ROOT};
+
+/// Something that parses.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// Takes any bytes.
+    pub parse: fn(&[u8]),
+    /// Good input.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Everything that is fuzzed.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "root_fdt",
+        parse: root_fdt,
+        seeds: || vec![page_at(ROOT)],
+    },
+    Target {
+        name: "handover",
+        parse: whole_handover,
+        seeds: || vec![PAGES.clone()],
+    },
+    Target {
+        name: "radix_tree",
+        parse: radix_tree,
+        seeds: tree_seeds,
+    },
+    Target {
+        name: "bzimage",
+        parse: bzimage,
+        seeds: bzimage_seeds,
+    },
+    Target {
+        name: "journal",
+        parse: journal,
+        seeds: journal_seeds,
+    },
+    Target {
+        name: "scratch_size",
+        parse: scratch_size,
+        seeds: || {
+            ["200%", "256M,1G,0", "0x10k,010,8"]
+                .map(|seed| seed.into())
+                .into()
+        },
+    },
+];
+
+/// Gives bytes to the target of a name; one that does not exist takes nothing.
+pub fn parse(name: &str, bytes: &[u8]) {
+    if let Some(target) = TARGETS.iter().find(|target| target.name == name) {
+        (target.parse)(bytes);
+    }
+}
+
+fn page_at(addr: PhysAddr) -> Vec<u8> {
+    let image = recorded::image(&PAGES);
+    image
+        .and_then(|image| image.read_page(addr).ok())
+        .unwrap_or_default()
+}
+
+/// What is read is written so that it is read again.
+fn root_fdt(bytes: &[u8]) {
+    let Ok(root) = RootFdt::read(bytes) else {
+        return;
+    };
+    if let Ok(written) = root.to_bytes(PageSize::Size64K) {
+        assert_eq!(RootFdt::read(&written), Ok(root));
+    }
+}
+
+/// A handover is examined and its contents are read; what nothing is wrong with is received by the
+/// engines, with every block, session and file.
+fn whole_handover(bytes: &[u8]) {
+    let Some(image) = recorded::image(bytes) else {
+        return;
+    };
+    let mut headers = Vec::new();
+    let mut worst = None;
+    let totals = examine(&image, ROOT, None, &mut |event| match event {
+        Event::File(file) => headers.extend(file.memfd.as_ref().map(|memfd| memfd.header)),
+        Event::Problem(problem) => worst = worst.max(Some(problem.consequence())),
+        _ => {}
+    });
+    let Ok(root) = RootFdt::read(&image.read_page(ROOT).unwrap_or_default()) else {
+        assert!(
+            worst >= Some(Consequence::ColdBoot),
+            "no root and no word of it"
+        );
+        return;
+    };
+    let tree = RadixTree::at(root.memory_map);
+    let is_good = worst.is_none_or(|worst| worst <= Consequence::Odd);
+    for header in headers {
+        let content = Content::read(&image, tree, header);
+        assert!(
+            content.is_ok() || !is_good,
+            "verified, and cannot be read: {content:?}"
+        );
+    }
+    if let Some(memory) = recorded::memory(&image).filter(|_| is_good) {
+        // Handlers and versions nobody knows are odd for a reader, and refused by a receiver.
+        if worst.is_none() {
+            let received = receive(memory, totals.preserved.blocks());
+            let all = Received::Files(totals.files);
+            assert!(
+                received == all || received == Received::NoMemory,
+                "verified, and not received: {received:?}"
+            );
+        }
+    }
+}
+
+/// The start of a kernel image: its setup header, and what is derived from it.
+fn bzimage(bytes: &[u8]) {
+    if let Ok(image) = kimage::BzImage::parse(bytes) {
+        assert!(image.payload().len() <= bytes.len());
+        assert!(
+            image
+                .release()
+                .is_none_or(|release| release.len() <= bytes.len())
+        );
+        let _sizes = (image.alignment(), image.needed_bytes());
+    }
+}
+
+/// A header as in Linux 7.3, without a kernel behind it.
+fn bzimage_seeds() -> Vec<Vec<u8>> {
+    let mut image = vec![0; 0x8000];
+    let mut put = |at: usize, bytes: &[u8]| {
+        for (place, byte) in image.iter_mut().skip(at).zip(bytes) {
+            *place = *byte;
+        }
+    };
+    put(0x1f1, &[27]);
+    put(0x1f4, &0x400_u32.to_le_bytes());
+    put(0x1fe, &[0x55, 0xaa, 0xeb, 0x6a]);
+    put(0x202, b"HdrS\x0f\x02");
+    put(0x20e, &0x3000_u16.to_le_bytes());
+    put(0x211, &[1]);
+    put(0x214, &0x10_0000_u32.to_le_bytes());
+    put(0x22c, &0x7fff_ffff_u32.to_le_bytes());
+    put(0x230, &0x20_0000_u32.to_le_bytes());
+    put(0x234, &[1, 21]);
+    put(0x236, &0x7f_u16.to_le_bytes());
+    put(0x238, &2047_u32.to_le_bytes());
+    put(0x248, &0x100_u32.to_le_bytes());
+    put(0x24c, &0x200_u32.to_le_bytes());
+    put(0x258, &0x100_0000_u64.to_le_bytes());
+    put(0x260, &0x200_0000_u32.to_le_bytes());
+    put(0x3200, b"7.3.4 (somebody) #1\0");
+    vec![image]
+}
+
+/// Four pages that lead to each other.
+fn radix_tree(bytes: &[u8]) {
+    let ram = 0x1000..0x5000;
+    let mut memory = SparseMemory::new(PageSize::Size4K, std::slice::from_ref(&ram));
+    for (page, addr) in bytes.chunks(4096).zip((0x1000..0x5000).step_by(4096)) {
+        let _short = memory.write(PhysAddr(addr), page);
+    }
+    let tree = RadixTree::at(PhysAddr(0x1000));
+    let mut last = None;
+    for key in tree.walk(&memory) {
+        let Ok(key) = key else {
+            return;
+        };
+        assert!(Some(key.word()) > last, "keys that do not ascend");
+        last = Some(key.word());
+        assert_eq!(tree.contains(&memory, key), Ok(true));
+    }
+}
+
+/// Pages in each of which most entries are nothing, and some lead to one of the four.
+fn tree_seeds() -> Vec<Vec<u8>> {
+    let mut pages = vec![0; 4 * 4096];
+    for (at, to) in [
+        (2 * 8, 0x2000_u64),
+        (4096, 0x3000),
+        (2 * 4096, 0x4000),
+        (3 * 4096, 0x2000),
+    ] {
+        for (place, byte) in pages.iter_mut().skip(at).zip(to.to_le_bytes()) {
+            *place = byte;
+        }
+    }
+    vec![pages]
+}
+
+/// What is read is written so that it is read again.
+fn journal(bytes: &[u8]) {
+    if let Ok(journal) = update::journal::decode(bytes) {
+        let written = update::journal::encode(&journal);
+        let again = written
+            .ok()
+            .and_then(|written| update::journal::decode(&written).ok());
+        assert_eq!(again, Some(journal));
+    }
+}
+
+fn journal_seeds() -> Vec<Vec<u8>> {
+    let journal = update::Journal::default();
+    update::journal::encode(&journal).into_iter().collect()
+}
+
+fn scratch_size(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(size) = ScratchSize::parse(&text) {
+        let reserved = kho::KernelReserved {
+            low_bytes: u64::MAX,
+            all_bytes: u64::MAX,
+            node_bytes: vec![u64::MAX],
+        };
+        let _areas = size.areas(&reserved, PageSize::Size4K);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Damage to what is refused at once finds nothing.
+    #[test]
+    fn seeds_are_good() {
+        assert!(RootFdt::read(&page_at(ROOT)).is_ok());
+        let image = recorded::image(&PAGES).unwrap();
+        let totals = examine(&image, ROOT, None, &mut |_| {});
+        assert_eq!((totals.problems, totals.files), (0, 6));
+        let memory = recorded::memory(&image).unwrap();
+        let received = receive(memory, totals.preserved.blocks());
+        assert_eq!(received, Received::Files(6));
+        for image in bzimage_seeds() {
+            kimage::BzImage::parse(&image).unwrap();
+        }
+        for journal in journal_seeds() {
+            update::journal::decode(&journal).unwrap();
+        }
+        assert_eq!(tree_seeds().len(), 1);
+    }
+
+    /// A new target must be there for cargo-fuzz as well.
+    #[test]
+    fn cargo_fuzz_has_every_target() {
+        let manifest = include_str!("../cargo-fuzz/Cargo.toml");
+        for target in TARGETS {
+            assert!(manifest.contains(&format!("name = \"{}\"", target.name)));
+        }
+    }
+
+    #[test]
+    fn every_target_takes_its_seeds_and_nothing() {
+        for target in TARGETS {
+            (target.parse)(&[]);
+            for seed in (target.seeds)() {
+                (target.parse)(&seed);
+            }
+        }
+    }
+}
