@@ -162,6 +162,30 @@ fn steps(timeline: &Timeline) -> Vec<PhaseTime> {
         })
     };
     let mut steps: Vec<_> = STEPS.iter().filter_map(step).collect();
+    let marks = [
+        MarkKind::RebootCalled,
+        MarkKind::KernelStarted,
+        MarkKind::AgentStarted,
+    ];
+    let [called, started, agent] = marks.map(|kind| timeline.host(kind));
+    if called.is_some() && started.is_some() && span(timeline, called, started).is_none() {
+        // The clock says that the kernel started before it was jumped to: it is another kernel's, as
+        // on an emulated machine. How the time is divided is not known then, only how much it is.
+        steps.retain(|step| step.name != "kernel to agent");
+        if let Some(ms) = span(timeline, called, agent) {
+            let before = steps
+                .iter()
+                .position(|step| step.name == "retrieve sessions");
+            steps.insert(
+                before.unwrap_or(steps.len()),
+                PhaseTime {
+                    name: "jump to agent".into(),
+                    ms,
+                    is_blackout: true,
+                },
+            );
+        }
+    }
     let retrieved = timeline.host(MarkKind::SessionsRetrieved);
     if let Some(ms) = span(timeline, retrieved, last_running(timeline)) {
         let at = steps
@@ -326,6 +350,32 @@ mod tests {
             "services start",
         ];
         assert_eq!(names, wanted);
+    }
+
+    /// As on an emulated machine, whose clock is that of the host.
+    #[test]
+    fn a_kernel_that_started_before_the_jump_is_not_believed() {
+        let mut journal = journal(Vec::new());
+        let timeline = &mut journal.update.as_mut().unwrap().timeline;
+        let started = timeline
+            .marks
+            .iter_mut()
+            .find(|mark| mark.kind == MarkKind::KernelStarted);
+        started.unwrap().at.ticks = Some(5);
+        let report = Report::new(&journal).unwrap();
+        let names: Vec<_> = report
+            .phases
+            .iter()
+            .map(|phase| phase.name.as_str())
+            .collect();
+        let wanted = [
+            "freeze",
+            "jump to agent",
+            "retrieve sessions",
+            "services start",
+        ];
+        assert_eq!(names, wanted);
+        assert_eq!(report.blackout_ms, Some(3_000.0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use kernel_build::{Freshness, KernelSeries, build_series};
 
+use crate::demo::Stage;
 use crate::host::prepare;
 use crate::kernel_command::{self, KernelCommand};
 use crate::prerequisites::{self, Purpose};
@@ -40,11 +41,18 @@ enum Task {
         #[arg(long, value_name = "FILTER", conflicts_with = "quick")]
         only: Option<String>,
     },
-    /// Show a live update: a cache with a million keys goes from one kernel to the next in a virtual machine.
+    /// Show a live update: a cache with a million keys keeps its memory while the kernel under it is replaced.
     ///
-    /// Builds what is missing (kernels: some ten minutes, once), boots Linux 7.2, fills the cache, updates to Linux 7.3
-    /// with luoctl and checks every key. Logs are in xtask-logs/ of the target folder.
-    Demo,
+    /// Builds what is missing (kernels: some ten minutes, once), boots Linux 7.2 in a virtual machine, fills the cache, updates to
+    /// Linux 7.3 with luoctl and checks every key. Logs are in xtask-logs/ of the target folder.
+    Demo {
+        /// On an emulated machine: seconds, without kernels, QEMU and privileges; luod, luoctl and the cache are the real ones.
+        #[arg(long)]
+        emulated: bool,
+        /// On real kernels in a virtual machine, as without it.
+        #[arg(long, conflicts_with = "emulated")]
+        vm: bool,
+    },
     /// Measure; nothing is asserted.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -113,7 +121,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             };
             return test_run::run(&extent);
         }
-        Task::Demo => demo::run()?,
+        Task::Demo { emulated: true, .. } => demo::run(Stage::Emulated)?,
+        Task::Demo { .. } => demo::run(Stage::Vm)?,
         Task::Bench(BenchCommand::Update { runs }) => bench_update(runs)?,
         Task::Bench(BenchCommand::Handover { gib, runs }) => bench_handover(gib, runs)?,
         Task::Bench(BenchCommand::Emulator { calls }) => bench_emulator(calls)?,

@@ -1,77 +1,96 @@
-//! `cargo xtask demo`: one live update to look at, from Linux 7.2.x to 7.3.x, with every step checked.
+//! `cargo xtask demo`: one live update to look at, with every step checked, on an emulated machine or on
+//! real kernels.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::protocol::When;
 use serde_json::{Value, json};
 
-use crate::host::{Host, Kernels, UPDATE, prepare, service};
 use crate::output;
-use crate::prerequisites::{self, Purpose};
 use crate::workspace::Workspace;
+
+mod emulated;
+mod steps;
+mod vm;
+
+use self::steps::Steps;
 
 const KEYS: u64 = 1_000_000;
 /// The values alone are more than 256 MiB.
 const VALUE_BYTES: u64 = 272;
-const KVCACHE: &str = "/bin/kvcache --service cache --unix /run/kv.sock --memory 512M";
-const MEMORY_MIB: u32 = 3072;
-/// Longest time for a program in the guest, in emulation on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(600);
-const STEPS: u32 = 7;
+/// Memory of the cache: room for the values and what finds them.
+const ARENA: &str = "512M";
 
-/// Shows the update; an error is whatever is not as it should be.
-pub(crate) fn run() -> Result<()> {
-    let workspace = Workspace::load()?;
-    let logs = workspace.target.join("xtask-logs");
-    show(&workspace).with_context(|| format!("the demo failed; its logs are in {}", logs.display()))
+/// What the demo runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The emulated machine: seconds, nothing privileged.
+    Emulated,
+    /// Real kernels in a virtual machine.
+    Vm,
 }
 
-fn show(workspace: &Workspace) -> Result<()> {
+/// A machine with luod and kvcache.
+trait Host {
+    /// `luoctl --json WORD`, parsed.
+    fn luoctl(&self, word: &str) -> Result<Value>;
+
+    /// `luoctl report`, for people.
+    fn report(&self) -> Result<String>;
+
+    /// `kvcache-load` with this action, keys and values; what it prints.
+    fn load(&self, action: &str) -> Result<String>;
+
+    /// The update, until kvcache answers again.
+    fn update(&mut self) -> Result<()>;
+
+    /// What `update` does, as an operator types it.
+    fn update_command(&self) -> String;
+
+    /// Ends the machine.
+    fn end(self) -> Result<()>;
+}
+
+/// Shows the update; an error is whatever is not as it should be.
+pub(crate) fn run(stage: Stage) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let logs = workspace.target.join("xtask-logs");
     output::line("A live update: the kernel is replaced, a cache keeps its memory.\n");
-    let mut steps = Steps::default();
     let started = Instant::now();
+    let shown = match stage {
+        Stage::Emulated => emulated::boot(&workspace).and_then(|(host, steps)| show(host, steps)),
+        Stage::Vm => vm::boot(&workspace).and_then(|(host, steps)| show(host, steps)),
+    };
+    shown.with_context(|| format!("the demo failed; its logs are in {}", logs.display()))?;
+    let seconds = started.elapsed().as_secs_f64();
+    output::line(&format!("\nNothing was lost. {seconds:.0} s in all.\n"));
+    output::line(match stage {
+        Stage::Emulated => ON_KERNELS,
+        Stage::Vm => YOURSELF,
+    });
+    Ok(())
+}
 
-    steps.begin("Tools");
-    prerequisites::ensure(&[Purpose::Machine])?;
-    steps.done("QEMU is there");
-
-    steps.begin("Kernels");
-    let kernels = Kernels::build()?;
-    let (before, after) = (&kernels.before.release, &kernels.after.release);
-    steps.done(&format!("Linux {before} and Linux {after}"));
-
-    steps.begin("Programs for the guest");
-    let logs = prepare(workspace)?.join("demo");
-    steps.done("luod, luoctl, kvcache");
-
-    steps.begin(&format!("Booting Linux {before} in QEMU"));
-    let host = boot(&kernels, &logs)?;
+fn show(mut host: impl Host, mut steps: Steps) -> Result<()> {
     let first = host.luoctl("status")?;
-    steps.done(&format!(
-        "{}, 3 GiB of memory; luod and kvcache run",
-        counts(&first)
-    ));
 
     steps.begin(&format!(
         "Filling kvcache with {} keys of {VALUE_BYTES} bytes",
         grouped(KEYS)
     ));
-    let filled = load(&host, "fill")?;
+    let filled = host.load("fill")?;
     steps.done(&format!("{filled}: {}", arena(&host)?));
 
-    steps.begin(&format!("Updating the kernel: {UPDATE}"));
-    let hello = host.update()?;
-    host.machine
-        .wait_log("kvcache", "arena kept over a live update", PATIENCE)?;
+    steps.begin(&format!("Updating the kernel: {}", host.update_command()));
+    host.update()?;
+    let last = host.luoctl("status")?;
     steps.done(&format!(
         "Linux {} runs; kvcache answers again",
-        hello.release
+        last["release"].as_str().unwrap_or("(unknown)")
     ));
 
     steps.begin("Checking every key");
-    let verified = load(&host, "verify")?;
+    let verified = host.load("verify")?;
     ensure!(
         verified.starts_with(&format!("verified {KEYS} keys, 0 missing, 0 wrong")),
         "kvcache-load said: {verified}"
@@ -80,8 +99,8 @@ fn show(workspace: &Workspace) -> Result<()> {
     check(&first, &last, &host.luoctl("report")?)?;
     steps.done(&verified);
 
-    let report = host.run("/bin/luoctl report", PATIENCE)?;
-    host.machine.poweroff()?;
+    let report = host.report()?;
+    host.end()?;
     output::line(&format!(
         "\nbefore  {}\nafter   {}",
         state(&first),
@@ -91,34 +110,15 @@ fn show(workspace: &Workspace) -> Result<()> {
     for line in report.lines() {
         output::line(&format!("  {line}"));
     }
-    output::line(&format!(
-        "\nNothing was lost. {:.0} s in all.\n{YOURSELF}",
-        started.elapsed().as_secs_f64()
-    ));
     Ok(())
 }
 
 /// The way on from here.
 const YOURSELF: &str = "To run luoctl yourself, as root on a host booted with `liveupdate=on kho=on`: \
     cargo build --release -p luod -p luoctl, start target/release/luod, then target/release/luoctl status";
-
-fn boot(kernels: &Kernels, logs: &Path) -> Result<Host> {
-    let services = [
-        service("luod", When::Always, "/bin/luod"),
-        service("kvcache", When::Always, KVCACHE),
-    ];
-    let host = Host::boot(kernels, &services, MEMORY_MIB, logs)?;
-    host.machine.wait_log("kvcache", "arena new", PATIENCE)?;
-    Ok(host)
-}
-
-/// `kvcache-load fill` or `verify`.
-fn load(host: &Host, what: &str) -> Result<String> {
-    let command = format!(
-        "/bin/kvcache-load {what} --keys {KEYS} --value-bytes {VALUE_BYTES} --connect /run/kv.sock"
-    );
-    Ok(host.run(&command, PATIENCE)?.trim().to_owned())
-}
+/// The way on from the emulated machine.
+const ON_KERNELS: &str = "The kernel of this machine was emulated, luod, luoctl and kvcache were not. \
+    `cargo xtask demo --vm` does the same with Linux 7.2 and 7.3 in a virtual machine.";
 
 /// The update as an operator should find it afterwards.
 fn check(first: &Value, last: &Value, report: &Value) -> Result<()> {
@@ -137,7 +137,7 @@ fn check(first: &Value, last: &Value, report: &Value) -> Result<()> {
     Ok(())
 }
 
-fn arena(host: &Host) -> Result<String> {
+fn arena(host: &impl Host) -> Result<String> {
     let sessions = host.luoctl("sessions")?;
     let bytes = sessions["services"][0]["items"][0]["size_bytes"]
         .as_u64()
@@ -179,29 +179,6 @@ fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// Numbered steps, each with its time.
-#[derive(Debug, Default)]
-struct Steps {
-    number: u32,
-    started: Option<Instant>,
-}
-
-impl Steps {
-    fn begin(&mut self, what: &str) {
-        self.number += 1;
-        self.started = Some(Instant::now());
-        output::line(&format!("{}/{STEPS}  {what}", self.number));
-    }
-
-    fn done(&mut self, result: &str) {
-        let time = self
-            .started
-            .take()
-            .map_or(0.0, |at| at.elapsed().as_secs_f64());
-        output::line(&format!("     {time:6.1} s  {result}"));
-    }
 }
 
 #[cfg(test)]
