@@ -21,7 +21,7 @@ is root on the machine. LUO_EMU_GENERATION tells it which generation it runs in,
 const AFTER: &str = "\
 Examples:
   luo-emu run -- ./client --test
-  luo-emu run --generations 3 -- sh -c './client && kexec -s -l kernel && kexec -e'
+  luo-emu run --generations 3 -- sh -c './client && kexec -s -l bzImage && kexec -e'
   luo-emu run --next ./verify -- ./prepare
   luo-emu run --inject preserve_fd:2=ENOMEM -- ./client
   luo-emu run --inject reboot=corrupt:sessions -- ./client

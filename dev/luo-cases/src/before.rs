@@ -2,13 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 
 use anyhow::Context as _;
 use liveupdate_uapi::mainline as uapi;
 use luo_sys::probe;
-use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, openat};
+use rustix::fs::{
+    Access, CWD, FileType, MemfdFlags, Mode, OFlags, ResolveFlags, SealFlags, Stat, openat, openat2,
+};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -94,7 +96,77 @@ fn paths() -> anyhow::Result<()> {
     case("create", open(DEVICE, OFlags::RDWR | OFlags::CREATE));
     let exclusive = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
     case("create anew", open(DEVICE, exclusive));
+    resolving(&dev, &link)?;
+    looking(&link)?;
     fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+/// `openat2()`.
+fn resolving(dev: &File, link: &str) -> anyhow::Result<()> {
+    let root = File::open("/")?;
+    let open = |dir: BorrowedFd<'_>, path: &str, resolve| {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        openat2(dir, path, flags, Mode::empty(), resolve)
+    };
+    let (dev, root) = (dev.as_fd(), root.as_fd());
+    case(
+        "open beneath a folder",
+        open(dev, "liveupdate", ResolveFlags::BENEATH),
+    );
+    case(
+        "open beneath, from the root",
+        open(dev, DEVICE, ResolveFlags::BENEATH),
+    );
+    case(
+        "open beneath, and out",
+        open(dev, "../dev/liveupdate", ResolveFlags::BENEATH),
+    );
+    case("open in a root", open(root, DEVICE, ResolveFlags::IN_ROOT));
+    case(
+        "open in a root, and out",
+        open(dev, "../../liveupdate", ResolveFlags::IN_ROOT),
+    );
+    case(
+        "open without links",
+        open(root, link, ResolveFlags::NO_SYMLINKS),
+    );
+    let magic = "/proc/self/root/dev/liveupdate";
+    case(
+        "open without magic links",
+        open(root, magic, ResolveFlags::NO_MAGICLINKS),
+    );
+    Ok(())
+}
+
+/// Without opening it.
+fn looking(link: &str) -> anyhow::Result<()> {
+    let read_write = Access::READ_OK | Access::WRITE_OK;
+    case("access", rustix::fs::access(DEVICE, read_write));
+    case(
+        "access through a link",
+        rustix::fs::access(link, read_write),
+    );
+    case("execute", rustix::fs::access(DEVICE, Access::EXEC_OK));
+    case("read as a link", rustix::fs::readlink(DEVICE, Vec::new()));
+    let is_device = |stat: &Stat| FileType::from_raw_mode(stat.st_mode).is_char_device();
+    line("device through a link", is_device(&rustix::fs::stat(link)?));
+    line(
+        "device, the link itself",
+        is_device(&rustix::fs::lstat(link)?),
+    );
+    let device = open(DEVICE, OFlags::RDWR)?;
+    line(
+        "device by descriptor",
+        is_device(&rustix::fs::fstat(&device)?),
+    );
+    let number = rustix::fs::fstat(&device)?.st_rdev;
+    line(
+        "the same number",
+        number == rustix::fs::stat(DEVICE)?.st_rdev,
+    );
+    let link = fs::read_link(format!("/proc/self/fd/{}", device.as_raw_fd()))?;
+    line("link of the descriptor", link.display());
     Ok(())
 }
 

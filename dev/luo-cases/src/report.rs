@@ -42,6 +42,7 @@ fn name(errno: Errno) -> &'static str {
         Errno::NOTTY => "ENOTTY",
         Errno::SPIPE => "ESPIPE",
         Errno::LOOP => "ELOOP",
+        Errno::XDEV => "EXDEV",
         Errno::IO => "EIO",
         Errno::OPNOTSUPP => "EOPNOTSUPP",
         Errno::AGAIN => "EAGAIN",

@@ -30,9 +30,12 @@ pub(crate) struct Place<'a> {
     pub(crate) dir: RawFd,
     pub(crate) path: &'a [u8],
     pub(crate) last_link: LastLink,
-    /// The root is `dir`: `RESOLVE_IN_ROOT`.
-    pub(crate) is_dir_root: bool,
+    /// `RESOLVE_*` of `openat2()`.
+    pub(crate) resolve: Resolve,
 }
+
+/// How a path may be followed.
+pub(crate) type Resolve = rustix::fs::ResolveFlags;
 
 /// What a link at the end of the path means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +63,8 @@ impl Place<'_> {
     /// What the path names. What cannot be found out is [`Found::Other`]: the kernel then says what
     /// is wrong with it.
     pub(crate) fn resolve(&self, objects: &Objects) -> Found {
-        if !self.may_be_ours() {
+        // Mounts are not looked at.
+        if self.resolve.contains(Resolve::NO_XDEV) || !self.may_be_ours() {
             return Found::Other;
         }
         let walk = Walk::start(self, objects);
@@ -69,6 +73,11 @@ impl Place<'_> {
             Ok(found) => found,
             Err(_) => Found::Other,
         }
+    }
+
+    /// Whether nothing above `dir` can be reached.
+    fn is_dir_root(&self) -> bool {
+        self.resolve.intersects(Resolve::IN_ROOT | Resolve::BENEATH)
     }
 
     /// A quick look: no for nearly every path.
@@ -92,7 +101,8 @@ impl Place<'_> {
     /// The file itself, as the host has it.
     fn look(&self) -> Option<Stat> {
         let tid = self.task.tid().as_raw_nonzero();
-        let mut path = if self.path.starts_with(b"/") && !self.is_dir_root {
+        let is_from_root = self.path.starts_with(b"/") && !self.is_dir_root();
+        let mut path = if is_from_root {
             format!("/proc/{tid}/root")
         } else if self.dir == CWD.as_raw_fd() {
             format!("/proc/{tid}/cwd/")
@@ -111,6 +121,10 @@ struct Walk<'a> {
     task: Task,
     objects: &'a Objects,
     last_link: LastLink,
+    resolve: Resolve,
+    /// The caller's root.
+    top: OwnedFd,
+    /// What the path does not leave.
     root: OwnedFd,
     /// The folder reached.
     at: OwnedFd,
@@ -131,13 +145,17 @@ impl<'a> Walk<'a> {
                 open_path(format!("/proc/{tid}/fd/{}", place.dir))
             }
         };
-        let root = if place.is_dir_root {
+        if place.resolve.contains(Resolve::BENEATH) && place.path.starts_with(b"/") {
+            return Err(Errno::XDEV);
+        }
+        let top = open_path(format!("/proc/{tid}/root"))?;
+        let root = if place.is_dir_root() {
             base()?
         } else {
-            open_path(format!("/proc/{tid}/root"))?
+            copy(&top)?
         };
         let at = if place.path.starts_with(b"/") {
-            root.try_clone().map_err(|_full| Errno::MFILE)?
+            copy(&root)?
         } else {
             base()?
         };
@@ -145,6 +163,8 @@ impl<'a> Walk<'a> {
             task: place.task,
             objects,
             last_link: place.last_link,
+            resolve: place.resolve,
+            top,
             root,
             at,
             missing: Vec::new(),
@@ -190,6 +210,8 @@ impl<'a> Walk<'a> {
         let (root, at) = (fstat(&self.root)?, fstat(&self.at)?);
         if (root.st_dev, root.st_ino) != (at.st_dev, at.st_ino) {
             self.at = open_at(&self.at, b"..", OFlags::DIRECTORY)?;
+        } else if self.resolve.contains(Resolve::BENEATH) {
+            return Err(Errno::XDEV);
         }
         Ok(())
     }
@@ -219,11 +241,15 @@ impl<'a> Walk<'a> {
 
     fn link(&mut self, part: &[u8], link: &[u8], is_last: bool) -> Result<Option<Found>, Errno> {
         self.links = self.links.saturating_add(1);
-        if self.links > MAX_LINKS {
+        if self.links > MAX_LINKS || self.resolve.contains(Resolve::NO_SYMLINKS) {
             return Err(Errno::LOOP);
         }
         let is_magic =
             fstatfs(&self.at)?.f_type == PROC_MAGIC && fstat(&self.at)?.st_ino != PROC_ROOT;
+        let no_magic = Resolve::NO_MAGICLINKS | Resolve::IN_ROOT | Resolve::BENEATH;
+        if is_magic && self.resolve.intersects(no_magic) {
+            return Err(Errno::LOOP);
+        }
         if is_magic && is_last {
             let held = self.objects.by_link(link);
             return Ok(Some(held.map_or(Found::Other, Found::Held)));
@@ -237,7 +263,10 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         if link.starts_with(b"/") {
-            self.at = self.root.try_clone().map_err(|_full| Errno::MFILE)?;
+            if self.resolve.contains(Resolve::BENEATH) {
+                return Err(Errno::XDEV);
+            }
+            self.at = copy(&self.root)?;
         }
         self.push(link)?;
         Ok(None)
@@ -266,7 +295,7 @@ impl<'a> Walk<'a> {
         if !nodes::is_name(name) {
             return Ok(Found::Other);
         }
-        let (root, mut folder) = (real_path(&self.root)?, real_path(&self.at)?);
+        let (root, mut folder) = (real_path(&self.top)?, real_path(&self.at)?);
         if root != b"/"
             && let Some(below) = folder.strip_prefix(&root[..])
             && (below.is_empty() || below.starts_with(b"/"))
@@ -287,6 +316,10 @@ impl<'a> Walk<'a> {
         };
         Ok(found.map_or(Found::Other, Found::Node))
     }
+}
+
+fn copy(fd: &OwnedFd) -> Result<OwnedFd, Errno> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 0)
 }
 
 fn open_path(path: String) -> Result<OwnedFd, Errno> {

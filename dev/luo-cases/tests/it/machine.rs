@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::emulator::{Programs, User, messages, printed};
@@ -115,7 +115,8 @@ fn the_program_ends_with_the_machine() {
     let mut command = Command::new(programs.path("luo-emu"));
     let mut machine = command
         .current_dir(programs.path(""))
-        .args(["run", "--", "./luo-cases", "sleep"])
+        .args(["run", "--quiet", "--", "./luo-cases", "sleep"])
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let start = Instant::now();

@@ -15,7 +15,7 @@ use crate::generation::Generation;
 use crate::inject::{CallName, Effect};
 use crate::nodes::Node;
 use crate::objects::{Given, Held};
-use crate::walk::{Found, LastLink, Place};
+use crate::walk::{Found, LastLink, Place, Resolve};
 
 /// Longest path: `PATH_MAX` with its NUL.
 pub(super) const MAX_PATH: usize = 4095;
@@ -29,9 +29,6 @@ struct OpenHow {
     resolve: u64,
 }
 
-/// `RESOLVE_IN_ROOT`.
-const IN_ROOT: u64 = 0x10;
-
 impl Generation<'_> {
     pub(super) fn open(
         &mut self,
@@ -40,7 +37,13 @@ impl Generation<'_> {
         flags: u32,
         stalled: Option<Effect>,
     ) -> Outcome {
-        self.open_from(call, at, OFlags::from_bits_retain(flags), stalled, 0)
+        self.open_from(
+            call,
+            at,
+            OFlags::from_bits_retain(flags),
+            stalled,
+            Resolve::empty(),
+        )
     }
 
     pub(super) fn open2(
@@ -55,11 +58,12 @@ impl Generation<'_> {
             // The kernel says what is wrong with it.
             return Outcome::Continue;
         }
-        let Ok(flags) = u32::try_from(how.flags) else {
+        let flags = u32::try_from(how.flags).map(OFlags::from_bits_retain);
+        let resolve = Resolve::from_bits(how.resolve);
+        let (Ok(flags), Some(resolve)) = (flags, resolve) else {
             return Outcome::Continue;
         };
-        let flags = OFlags::from_bits_retain(flags);
-        self.open_from(call, at, flags, stalled, how.resolve)
+        self.open_from(call, at, flags, stalled, resolve)
     }
 
     fn open_from(
@@ -68,7 +72,7 @@ impl Generation<'_> {
         at: At,
         flags: OFlags,
         stalled: Option<Effect>,
-        resolve: u64,
+        resolve: Resolve,
     ) -> Outcome {
         let Ok(Some(path)) = call.task.read_c_string(at.path, MAX_PATH) else {
             return Outcome::Continue;
@@ -84,7 +88,7 @@ impl Generation<'_> {
             dir: at.dir,
             path: &path,
             last_link,
-            is_dir_root: resolve & IN_ROOT != 0,
+            resolve,
         };
         match place.resolve(&self.objects) {
             Found::Other => Outcome::Continue,

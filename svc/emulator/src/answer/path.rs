@@ -14,7 +14,7 @@ use crate::generation::Generation;
 use crate::nodes::Node;
 use crate::objects::Held;
 use crate::stat::Attributes;
-use crate::walk::{Found, LastLink, Place};
+use crate::walk::{Found, LastLink, Place, Resolve};
 
 /// Type bits of a character device and of a file.
 const CHARACTER: u32 = 0o020_000;
@@ -181,7 +181,7 @@ impl Generation<'_> {
             dir: at.dir,
             path,
             last_link,
-            is_dir_root: false,
+            resolve: Resolve::empty(),
         }
     }
 

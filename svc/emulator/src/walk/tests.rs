@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -22,7 +23,7 @@ fn found(objects: &Objects, dir: RawFd, path: &str, last_link: LastLink) -> Foun
         dir,
         path: path.as_bytes(),
         last_link,
-        is_dir_root: false,
+        resolve: Resolve::empty(),
     };
     place.resolve(objects)
 }
@@ -99,23 +100,41 @@ fn links_and_folders_lead_to_the_device() {
 }
 
 #[test]
-fn another_root_has_the_device_where_its_dev_is() {
+fn a_path_stays_where_it_must() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("dev")).unwrap();
-    let root = File::open(dir.path()).unwrap();
-    let place = |path: &'static [u8]| Place {
-        task: Task::new(rustix::thread::gettid()),
-        dir: root.as_raw_fd(),
-        path,
-        last_link: LastLink::Follow,
-        is_dir_root: true,
+    symlink("/dev", dir.path().join("link")).unwrap();
+    let [here, dev, root] = [dir.path(), "/dev".as_ref(), "/".as_ref()].map(|path: &Path| {
+        let folder = File::open(path);
+        folder.unwrap()
+    });
+    let found = |dir: &File, path: &str, resolve| {
+        let place = Place {
+            task: Task::new(rustix::thread::gettid()),
+            dir: dir.as_raw_fd(),
+            path: path.as_bytes(),
+            last_link: LastLink::Follow,
+            resolve,
+        };
+        place.resolve(&objects())
     };
-    assert_eq!(place(b"/dev/liveupdate").resolve(&objects()), DEVICE);
-    assert_eq!(place(b"dev/liveupdate").resolve(&objects()), DEVICE);
-    assert_eq!(place(b"../dev/liveupdate").resolve(&objects()), DEVICE);
-    assert_eq!(place(b"nodev/liveupdate").resolve(&objects()), Found::Other);
-    fs::remove_dir(dir.path().join("dev")).unwrap();
-    assert_eq!(place(b"/dev/liveupdate").resolve(&objects()), Found::Other);
+    let other = Found::Other;
+    for (dir, path, resolve, expected) in [
+        (&root, "/dev/liveupdate", Resolve::IN_ROOT, DEVICE),
+        (&dev, "/../liveupdate", Resolve::IN_ROOT, DEVICE),
+        // A folder called dev is not the one with devices.
+        (&here, "/dev/liveupdate", Resolve::IN_ROOT, other),
+        (&here, "link/liveupdate", Resolve::IN_ROOT, other),
+        (&here, "link/liveupdate", Resolve::empty(), DEVICE),
+        (&here, "link/liveupdate", Resolve::NO_SYMLINKS, other),
+        (&here, "link/liveupdate", Resolve::BENEATH, other),
+        (&dev, "liveupdate", Resolve::BENEATH, DEVICE),
+        (&dev, "../dev/liveupdate", Resolve::BENEATH, other),
+        (&dev, "/dev/liveupdate", Resolve::BENEATH, other),
+        (&root, "dev/liveupdate", Resolve::NO_XDEV, other),
+    ] {
+        assert_eq!(found(dir, path, resolve), expected, "{path} {resolve:?}");
+    }
 }
 
 #[test]
