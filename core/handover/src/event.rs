@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use kho::memblock::Region;
 use kho::{Order, PageSize, PhysAddr, RootFdt};
 use kho_abi::memfd::Seals;
 
@@ -64,17 +65,6 @@ pub enum Owner {
     ReserveMem,
     /// Nothing that is known here: another subsystem's, or forgotten.
     Unknown,
-}
-
-/// A region of `reserve_mem=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region {
-    /// Its label on the command line.
-    pub label: String,
-    /// Its first byte.
-    pub start: PhysAddr,
-    /// Its length.
-    pub bytes: u64,
 }
 
 /// A session.

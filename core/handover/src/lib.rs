@@ -46,7 +46,7 @@ mod tests;
 mod text;
 
 pub use content::{Content, ContentError};
-pub use event::{Event, File, Flb, Memfd, Orders, Owner, Region, Session, Totals};
+pub use event::{Event, File, Flb, Memfd, Orders, Owner, Session, Totals};
 pub use examine::examine;
 pub use locate::locate;
 pub use page_image::{PageImage, PageIndexError};

@@ -1,17 +1,11 @@
-//! Regions of `reserve_mem=`, as `mm/memblock.c` (v7.3) hands them over.
+//! Regions of `reserve_mem=`.
 
-use alloc::format;
 use alloc::string::ToString as _;
 use alloc::vec;
 
-use dtoolkit::fdt::FdtNode;
-use dtoolkit::{Node as _, Property as _};
 use kho::{PhysAddr, PhysMem};
-use kho_abi::memblock::{
-    COMPATIBLE, MAX_REGIONS, REGION_COMPATIBLE, SIZE_PROP_NAME, START_PROP_NAME,
-};
 
-use crate::event::{Event, Owner, Region};
+use crate::event::{Event, Owner};
 use crate::examine::Reader;
 use crate::preserved::Claim;
 use crate::problem::Problem;
@@ -24,38 +18,21 @@ pub(crate) fn read<M: PhysMem>(reader: &mut Reader<'_, '_, M>, addr: PhysAddr, b
     if let Err(error) = reader.mem.read(addr, &mut blob) {
         return reader.unreadable("the FDT of reserve_mem regions", error);
     }
-    let fdt = match kho::fdt::read(&blob) {
-        Ok(fdt) => fdt,
+    let regions = match kho::memblock::read(&blob) {
+        Ok(regions) => regions,
         Err(error) => return reader.problem(Problem::Memblock(error.to_string())),
     };
-    let root = fdt.root();
-    if !is_compatible(&root, COMPATIBLE) {
-        return reader.problem(Problem::Memblock(format!("it is not \"{COMPATIBLE}\"")));
-    }
-    for node in root.children().take(MAX_REGIONS) {
-        let value = |name| {
-            let property = node.property(name)?;
-            let value = property.value().try_into().ok()?;
-            Some(u64::from_ne_bytes(value))
-        };
-        let label = node.name();
-        let complete = is_compatible(&node, REGION_COMPATIBLE)
-            .then(|| value(START_PROP_NAME).zip(value(SIZE_PROP_NAME)))
-            .flatten();
-        let Some((start, bytes)) = complete else {
-            reader.problem(Problem::Memblock(format!(
-                "region \"{label}\" is not complete"
-            )));
-            continue;
-        };
-        let region = Region {
-            label: label.to_string(),
-            start: PhysAddr(start),
-            bytes,
+    for region in regions {
+        let region = match region {
+            Ok(region) => region,
+            Err(error) => {
+                reader.problem(Problem::Memblock(error.to_string()));
+                continue;
+            }
         };
         reader.tell(Event::Region(&region));
         let page_bytes = u64::try_from(page_bytes).unwrap_or(u64::MAX);
-        let pages = bytes.div_ceil(page_bytes);
+        let pages = region.bytes.div_ceil(page_bytes);
         let (what, addr) = ("a reserve_mem region", region.start);
         match reader.claim_pages(addr, pages, Owner::ReserveMem) {
             Claim::First(_) => {}
@@ -63,11 +40,4 @@ pub(crate) fn read<M: PhysMem>(reader: &mut Reader<'_, '_, M>, addr: PhysAddr, b
             Claim::None => reader.problem(Problem::NotPreserved { what, addr }),
         }
     }
-}
-
-fn is_compatible(node: &FdtNode<'_>, with: &str) -> bool {
-    let property = node.property("compatible");
-    let value = property.as_ref().map(|property| property.value());
-    let mut names = value.unwrap_or_default().split(|&byte| byte == 0);
-    names.any(|name| name == with.as_bytes())
 }

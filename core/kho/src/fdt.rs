@@ -24,6 +24,15 @@ const HEADER_BYTES: usize = 40;
 /// One reservation of two zeros: the end of an empty list.
 const RESERVATIONS_BYTES: usize = 16;
 
+/// Which of libfdt's two writers laid an FDT out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `fdt_create()` and what follows: the list of reservations is aligned to its entries.
+    Sequential,
+    /// `fdt_pack()` after changes in place: everything follows the header at once.
+    Packed,
+}
+
 /// A node to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
@@ -51,16 +60,16 @@ impl Node {
         self
     }
 
-    /// The tree under this node as a packed FDT. The string table starts with `strings`, in that
+    /// The tree under this node as an FDT without room to grow. The string table starts with `strings`, in that
     /// order; others follow as they are met.
-    pub fn to_fdt(&self, strings: &[&str]) -> Vec<u8> {
+    pub fn to_fdt(&self, strings: &[&str], layout: Layout) -> Vec<u8> {
         let mut writer = Writer::default();
         for name in strings {
             writer.string_offset(name);
         }
         writer.node(self);
         writer.word(END);
-        writer.finish()
+        writer.finish(layout)
     }
 }
 
@@ -168,8 +177,12 @@ impl Writer {
         length(at)
     }
 
-    fn finish(self) -> Vec<u8> {
-        let structure_at = HEADER_BYTES.saturating_add(RESERVATIONS_BYTES);
+    fn finish(self, layout: Layout) -> Vec<u8> {
+        let reservations_at = match layout {
+            Layout::Sequential => HEADER_BYTES.next_multiple_of(RESERVATIONS_BYTES),
+            Layout::Packed => HEADER_BYTES,
+        };
+        let structure_at = reservations_at.saturating_add(RESERVATIONS_BYTES);
         let strings_at = structure_at.saturating_add(self.structure.len());
         let total = strings_at.saturating_add(self.strings.len());
         let header = [
@@ -177,7 +190,7 @@ impl Writer {
             length(total),
             length(structure_at),
             length(strings_at),
-            length(HEADER_BYTES),
+            length(reservations_at),
             VERSION,
             LAST_COMPATIBLE_VERSION,
             0, // boot CPU
@@ -185,7 +198,7 @@ impl Writer {
             length(self.structure.len()),
         ];
         let mut fdt: Vec<u8> = header.iter().flat_map(|word| word.to_be_bytes()).collect();
-        fdt.extend_from_slice(&[0; RESERVATIONS_BYTES]);
+        fdt.resize(structure_at, 0);
         fdt.extend(self.structure);
         fdt.extend(self.strings);
         fdt

@@ -9,7 +9,7 @@ use kho_abi::kexec_handover::{
     COMPATIBLE, MEMORY_MAP_PROP_NAME, SUB_TREE_PROP_NAME, SUB_TREE_SIZE_PROP_NAME,
 };
 
-use crate::fdt::{self, FdtError, Node};
+use crate::fdt::{self, FdtError, Layout, Node};
 use crate::phys::PhysAddr;
 
 /// Order of the string table in what Linux writes: `fdt_create()` fills it from its end,
@@ -124,7 +124,7 @@ impl RootFdt {
                 .with(SUB_TREE_PROP_NAME, &data.0.to_ne_bytes());
             root.children.push(node);
         }
-        let bytes = root.to_fdt(&STRINGS);
+        let bytes = root.to_fdt(&STRINGS, Layout::Packed);
         if bytes.len() > page_size.bytes() {
             return Err(SubtreeError::Full {
                 wanted_bytes: bytes.len(),

@@ -1,4 +1,4 @@
-//! Measurements beside a peer, in one run: handovers ([`handover`]), and live updates ([`update`]).
+//! Measurements beside a peer, in one run: handovers ([`handover`]), and live updates ([`update()`]).
 //!
 //! # Live updates
 //!

@@ -4,10 +4,8 @@ use kho::{
     Boot, Handoff, Kho, KhoDefects, KhoError, Lifecycle, PhysAddr, PhysMem as _, PhysMemMut as _,
     ScratchAreas, SparseMemory,
 };
-use kho_abi::kexec_metadata::{self, KexecMetadata};
 use kho_abi::luo::LuoSer;
 use luo::{BootError, Defects, Dialect, Luo, MemfdHandler};
-use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
 
 use crate::files::{Files, Grown, OpenFile};
 use crate::inject::Part;
@@ -133,8 +131,8 @@ impl Kernel {
             Boot::Refused(why) => Some(why),
             Boot::Cold | Boot::Handover => None,
         };
-        let kexec_count = received_count(&kho);
-        announce_metadata(&mut kho, &release, kexec_count)?;
+        let kexec_count = kho.received_metadata().map_or(0, |found| found.kexec_count);
+        kho.announce_metadata(&release)?;
         let luo_config = luo::Config {
             dialect: config.dialect,
             defects: config.luo_defects,
@@ -240,45 +238,4 @@ fn first_content(memory: &SparseMemory, fdt: PhysAddr) -> Option<PhysAddr> {
         }
     });
     found
-}
-
-/// Kexecs since the cold boot: as the kernel before counted them.
-fn received_count(kho: &Kho<SparseMemory>) -> u32 {
-    let read = || {
-        let (addr, bytes) = kho.retrieve_subtree(kexec_metadata::NODE_NAME).ok()?;
-        let mut space = [0; size_of::<KexecMetadata>()];
-        if bytes < u64::try_from(space.len()).ok()? {
-            return None;
-        }
-        kho.memory().read(addr, &mut space).ok()?;
-        let metadata = KexecMetadata::read_from_bytes(&space).ok()?;
-        (metadata.version.get() == kexec_metadata::VERSION).then(|| metadata.kexec_count.get())
-    };
-    read().unwrap_or(0)
-}
-
-/// `kho_out_kexec_metadata()`: tells the next kernel who we are.
-fn announce_metadata(
-    kho: &mut Kho<SparseMemory>,
-    release: &str,
-    kexec_count: u32,
-) -> Result<(), KhoError> {
-    let mut metadata = KexecMetadata::new_zeroed();
-    metadata.version.set(kexec_metadata::VERSION);
-    metadata.kexec_count.set(kexec_count.saturating_add(1));
-    // With its NUL.
-    let room = metadata.previous_release.len() - 1;
-    for (to, from) in metadata
-        .previous_release
-        .iter_mut()
-        .take(room)
-        .zip(release.bytes())
-    {
-        *to = from;
-    }
-    let bytes = metadata.as_bytes();
-    let size_bytes = u64::try_from(bytes.len()).unwrap_or(0);
-    let addr = kho.alloc_preserve(size_bytes)?;
-    kho.memory_mut().write(addr, bytes)?;
-    kho.add_subtree(kexec_metadata::NODE_NAME, addr, size_bytes)
 }

@@ -393,6 +393,46 @@ fn memory_is_needed_for_the_root() -> bool {
     memory.alloc_page().is_none()
 }
 
+#[test]
+fn each_kernel_tells_the_next_who_it_is_and_counts() {
+    let mut kho = cold();
+    assert_eq!(kho.received_metadata(), None);
+    kho.announce_metadata("7.2.13").unwrap();
+    let again = kho.announce_metadata("7.2.13").unwrap_err();
+    assert_eq!(again.errno(), errno::EEXIST);
+    let mut kho = jump(kho);
+    let metadata = kho.received_metadata().unwrap();
+    assert_eq!(
+        (&*metadata.previous_release, metadata.kexec_count),
+        ("7.2.13", 1)
+    );
+    let long = "x".repeat(100);
+    kho.announce_metadata(&long).unwrap();
+    let metadata = jump(kho).received_metadata().unwrap();
+    assert_eq!(
+        (&*metadata.previous_release, metadata.kexec_count),
+        (&long[..64], 2)
+    );
+}
+
+#[test]
+fn regions_arrive_with_their_content() {
+    let mut kho = cold();
+    let start = kho.alloc_folio(Order(9)).unwrap();
+    kho.memory_mut().write_value(start, &7_u64).unwrap();
+    let region = crate::memblock::Region {
+        label: "log".into(),
+        start,
+        bytes: 2 << 20,
+    };
+    kho.preserve_regions(core::slice::from_ref(&region))
+        .unwrap();
+    let kho = jump(kho);
+    assert_eq!(kho.received_regions(), Ok(vec![region]));
+    assert_eq!(content(&kho, start), 7);
+    assert_eq!(cold().received_regions(), Ok(vec![]));
+}
+
 proptest! {
     /// Against a map of what should be there.
     #[test]

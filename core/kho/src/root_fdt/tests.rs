@@ -81,7 +81,10 @@ fn a_page_holds_so_many_subtrees_and_no_more() {
 /// The root with other properties, as some other writer might have it.
 fn root_with(properties: &[(&str, &[u8])]) -> Vec<u8> {
     let with = |node: Node, (name, value): &(&str, &[u8])| node.with(name, value);
-    properties.iter().fold(Node::new(""), with).to_fdt(&[])
+    properties
+        .iter()
+        .fold(Node::new(""), with)
+        .to_fdt(&[], Layout::Packed)
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn a_subtree_that_is_not_complete_is_no_reason_to_refuse_the_rest() {
         .with(MEMORY_MAP_PROP_NAME, &0x1000_u64.to_ne_bytes());
     let half = Node::new("half").with(SUB_TREE_PROP_NAME, &[0; 4]);
     root.children = vec![half, Node::new("none")];
-    let root = RootFdt::read(&root.to_fdt(&[])).unwrap();
+    let root = RootFdt::read(&root.to_fdt(&[], Layout::Packed)).unwrap();
     for subtree in &root.subtrees {
         assert!(matches!(
             subtree.blob(),

@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use dtoolkit::{Node as _, Property as _};
-use kho::fdt::{self, Node};
+use kho::fdt::{self, Layout, Node};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::boot_error::BootError;
@@ -64,7 +64,7 @@ impl SessionsFdt {
             .with("count", &self.count.to_be_bytes())
             .with("data", &self.data.to_be_bytes())
             .with("pgcnt", &self.pgcnt.to_be_bytes());
-        node.to_fdt(&[])
+        node.to_fdt(&[], Layout::Sequential)
     }
 
     pub(super) fn read(bytes: &[u8]) -> Result<Self, BootError> {
@@ -94,7 +94,7 @@ pub(super) fn write_root(words: &[(&str, u64)]) -> Vec<u8> {
     });
     let mut root = Node::new("").with("compatible", &with_nul(COMPATIBLE));
     root.children.push(subsystems);
-    root.to_fdt(&[])
+    root.to_fdt(&[], Layout::Sequential)
 }
 
 /// Reads the root: names of subsystems and their words; those without 8 bytes are left out.

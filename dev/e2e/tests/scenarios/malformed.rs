@@ -203,7 +203,7 @@ impl Rig {
 
     fn finish(&mut self) -> anyhow::Result<()> {
         let fdt = self.composed.fdt()?;
-        let mut bytes = self.root.to_fdt(&[]);
+        let mut bytes = self.root.to_fdt(&[], kho::fdt::Layout::Packed);
         for (offset, change) in &self.fdt_changes {
             bytes[*offset..*offset + change.len()].copy_from_slice(change);
         }
