@@ -41,6 +41,9 @@ pub struct KhoDefects {
     pub restore_ignores_nodes: bool,
     /// A scratch area of no size inside a block counts as an overlap.
     pub empty_scratch_overlaps: bool,
+    /// The file `out/fdt` of debugfs is there after a cold boot only, and as long as the FDT was
+    /// when the kernel had added its own subtree: of later ones it shows a part.
+    pub stale_debugfs: bool,
 }
 
 impl KhoDefects {
@@ -48,6 +51,7 @@ impl KhoDefects {
     pub const LINUX_7_3_4: Self = Self {
         restore_ignores_nodes: true,
         empty_scratch_overlaps: true,
+        stale_debugfs: true,
     };
 }
 
@@ -138,6 +142,11 @@ impl<M: KhoMem> Kho<M> {
         handoff: Option<&Handoff>,
         config: Config,
     ) -> Result<(Self, Boot), KhoError> {
+        let scratch = if config.defects.empty_scratch_overlaps {
+            scratch.with_empty_overlaps()
+        } else {
+            scratch
+        };
         let mut stamps = BTreeMap::new();
         let (boot, incoming) = match handoff.map(|handoff| receive(&mut mem, handoff, &mut stamps))
         {

@@ -66,6 +66,8 @@ pub(crate) struct Kernel {
     /// Kexecs since the cold boot.
     pub(crate) kexec_count: u32,
     scratch: ScratchAreas,
+    /// Bytes of the FDT that debugfs shows, 0 for no file; all without the defect.
+    debugfs_fdt: Option<usize>,
 }
 
 /// How a kernel came up.
@@ -133,6 +135,14 @@ impl Kernel {
         };
         let kexec_count = kho.received_metadata().map_or(0, |found| found.kexec_count);
         kho.announce_metadata(&release)?;
+        let debugfs_fdt = if config.kho_defects.stale_debugfs {
+            let bytes = kho.outgoing().to_bytes(kho.memory().page_size());
+            let bytes = bytes.map_err(KhoError::from)?.len();
+            // After a jump there is no file at all.
+            Some(if kho.incoming().is_some() { 0 } else { bytes })
+        } else {
+            None
+        };
         let luo_config = luo::Config {
             dialect: config.dialect,
             defects: config.luo_defects,
@@ -152,6 +162,7 @@ impl Kernel {
             release,
             kexec_count,
             scratch,
+            debugfs_fdt,
         };
         Ok(Started { kernel, refused })
     }
@@ -203,7 +214,11 @@ impl Kernel {
     /// Root FDT of what will be handed over.
     pub(crate) fn out_fdt(&self) -> Option<Vec<u8>> {
         let kho = self.luo.kho();
-        kho.outgoing().to_bytes(kho.memory().page_size()).ok()
+        let mut fdt = kho.outgoing().to_bytes(kho.memory().page_size()).ok()?;
+        if let Some(bytes) = self.debugfs_fdt {
+            fdt.truncate(bytes);
+        }
+        (!fdt.is_empty()).then_some(fdt)
     }
 
     /// Root FDT of what was received.
@@ -238,4 +253,43 @@ fn first_content(memory: &SparseMemory, fdt: PhysAddr) -> Option<PhysAddr> {
         }
     });
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cold(kho_defects: KhoDefects) -> Kernel {
+        let config = KernelConfig {
+            memory: "256M".parse().unwrap(),
+            dialect: Dialect::Mainline,
+            luo_defects: Defects::default(),
+            kho_defects,
+        };
+        let started = Kernel::cold(&config, Vec::new(), "7.3.4".to_owned());
+        started.unwrap().kernel
+    }
+
+    /// 7.3.4 fixes the length at an initcall, and LUO adds its subtree later: 233 bytes were seen of
+    /// an FDT of 345.
+    #[test]
+    fn debugfs_shows_the_whole_root_but_as_linux_does_only_a_part() {
+        let whole = cold(KhoDefects::default()).out_fdt().unwrap();
+        let root = kho::RootFdt::read(&whole).unwrap();
+        assert_eq!(root.subtrees.len(), 2);
+        let part = cold(KhoDefects::LINUX_7_3_4).out_fdt().unwrap();
+        assert_eq!(part.len(), 233);
+        assert_eq!(&part[..4], &whole[..4]);
+        let cut = kho::RootFdt::read(&part);
+        assert!(
+            matches!(
+                cut,
+                Err(kho::RootFdtError::Fdt(kho::FdtError::Truncated {
+                    found: 233,
+                    ..
+                }))
+            ),
+            "{cut:?}"
+        );
+    }
 }

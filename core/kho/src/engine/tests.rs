@@ -201,6 +201,28 @@ fn nothing_in_scratch_is_preserved() {
     assert!(kho.preserve_pages(before, 1).is_ok());
 }
 
+/// `kho_scratch_overlap()` of 7.3.4 compares borders only.
+#[test]
+fn a_block_around_an_empty_area_is_refused_but_by_linux_only() {
+    let empty = Area {
+        addr: PhysAddr(0x300_1000),
+        bytes: 0,
+    };
+    for (defects, works) in [
+        (KhoDefects::default(), true),
+        (KhoDefects::LINUX_7_3_4, false),
+    ] {
+        let config = Config {
+            defects,
+            ..Config::default()
+        };
+        let scratch = ScratchAreas::new(vec![empty]);
+        let (mut kho, _) = Kho::start(memory(), scratch, None, config).unwrap();
+        let preserved = kho.preserve_pages(PhysAddr(0x300_0000), 2);
+        assert_eq!(preserved.is_ok(), works, "{preserved:?}");
+    }
+}
+
 #[test]
 fn a_handover_with_a_block_in_scratch_is_refused_by_name() {
     let mut kho = cold();
