@@ -131,6 +131,29 @@ impl RadixTree {
         Ok(bits & mask != 0)
     }
 
+    /// The leaf a key is in, or would be in if it were there; `None` when there is no such leaf.
+    ///
+    /// # Errors
+    /// A damaged tree.
+    pub fn leaf(&self, mem: &impl PhysMem, key: Key) -> Result<Option<Leaf>, RadixError> {
+        let page_size = mem.page_size();
+        let bits = page_size.radix_bitmap_bits();
+        let low = low_bits(key.word(), bits);
+        let mut node = self.root;
+        for level in inner_levels(page_size) {
+            let next = PhysAddr(mem.read_value(slot(node, key, level, page_size)?)?);
+            if next.0 == 0 {
+                return Ok(None);
+            }
+            node = check_node(next, page_size)?;
+        }
+        Ok(Some(Leaf {
+            addr: node,
+            first_key: key.word() & !low,
+            bitmap: mem.read_page(node)?,
+        }))
+    }
+
     fn find(&self, mem: &impl PhysMem, key: Key) -> Result<Option<(PhysAddr, u8)>, RadixError> {
         let page_size = mem.page_size();
         let mut node = self.root;
@@ -333,6 +356,17 @@ pub struct Leaf {
     pub first_key: u64,
     /// One bit for each key; bit i is bit i % 8 of byte i / 8.
     pub bitmap: Vec<u8>,
+}
+
+impl Leaf {
+    /// Whether a key of this leaf is set; not of a key of another one.
+    pub fn contains(&self, key: Key) -> bool {
+        let bit = key.word() ^ self.first_key;
+        let byte = usize::try_from(bit >> 3).ok();
+        let byte = byte.and_then(|byte| self.bitmap.get(byte));
+        let shift = u32::try_from(bit & 7).unwrap_or(0);
+        byte.is_some_and(|byte| byte & 1_u8.wrapping_shl(shift) != 0)
+    }
 }
 
 impl<M: PhysMem> Visits<'_, M> {

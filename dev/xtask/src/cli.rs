@@ -156,7 +156,7 @@ fn bench_update(runs: usize) -> Result<()> {
 /// In a program of its own: this one is not optimised.
 fn bench_handover(gib: u64, runs: usize) -> Result<()> {
     let workspace = Workspace::load()?;
-    let folder = prepare(&workspace)?.join("bench");
+    let folder = workspace.target.join("xtask-logs").join("bench");
     let status = std::process::Command::new(env!("CARGO"))
         .current_dir(&workspace.root)
         .args([

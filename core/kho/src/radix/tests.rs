@@ -130,6 +130,7 @@ proptest! {
         prop_assert_eq!(walked, set.iter().copied().collect::<Vec<_>>());
         for &key in &set {
             prop_assert_eq!(tree.contains(&ram, key), Ok(true));
+            prop_assert!(tree.leaf(&ram, key).unwrap().unwrap().contains(key));
         }
     }
 }

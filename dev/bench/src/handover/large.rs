@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use handover::{Event, examine};
+use handover::{Content, Event, examine};
+use kho::{PhysAddr, PhysMem as _, RadixTree};
 use memory_image::Image;
 use rustix::fs::{SeekFrom, seek};
 
@@ -58,6 +59,7 @@ pub fn measure(folder: &Path, gib: u64, runs: usize) -> anyhow::Result<Vec<Strin
         );
     }
     let peak = peak_kib()?.max(before);
+    let extraction = extract(&path, root, runs)?;
     let (read, verify) = (median(&mut reads), median(&mut verifies));
     let ratio = verify.as_secs_f64() / read.as_secs_f64();
     let mib = metadata >> 20;
@@ -75,8 +77,50 @@ pub fn measure(folder: &Path, gib: u64, runs: usize) -> anyhow::Result<Vec<Strin
         "memory at its highest",
         peak >> 10
     ));
+    lines.push(extraction);
     std::fs::remove_file(&path)?;
     Ok(lines)
+}
+
+/// Content that is extracted.
+const CONTENT_BYTES: u64 = 1 << 30;
+
+/// Gets the first gibibyte of a memfd out, beside a plain read of as many bytes.
+fn extract(path: &Path, root: PhysAddr, runs: usize) -> anyhow::Result<String> {
+    synthetic::write_content(path, CONTENT_BYTES)?;
+    let image = Image::open(path)?;
+    let fdt = image.at(root).context("the root is gone")?.fdt;
+    let tree = RadixTree::at(fdt.memory_map);
+    let mut buffer = vec![0; STEP];
+    let (mut reads, mut extractions) = (Vec::new(), Vec::new());
+    let file = File::open(path)?;
+    for _ in 0..runs {
+        let begin = Instant::now();
+        let content = Content::read(&image, tree, synthetic::FIRST_MEMFD)?;
+        let mut plain = 0;
+        for piece in &content.pieces {
+            let mut done = 0;
+            while done < piece.bytes.min(CONTENT_BYTES - plain) {
+                image.read(PhysAddr(piece.addr.0 + done), &mut buffer)?;
+                done += STEP as u64;
+            }
+            plain += done;
+        }
+        extractions.push(begin.elapsed());
+        anyhow::ensure!(plain == CONTENT_BYTES, "{plain} bytes were extracted");
+        let begin = Instant::now();
+        let first = content.pieces.first().context("no content")?.addr.0;
+        for at in (first..first + CONTENT_BYTES).step_by(STEP) {
+            file.read_exact_at(&mut buffer, at)?;
+        }
+        reads.push(begin.elapsed());
+    }
+    let (read, extraction) = (median(&mut reads), median(&mut extractions));
+    let ratio = extraction.as_secs_f64() / read.as_secs_f64();
+    Ok(format!(
+        "{:<44} {extraction:>8.2?}, {ratio:.2} times a plain read of it ({read:.2?})",
+        "extract a GiB, with the table of its memfd"
+    ))
 }
 
 #[expect(

@@ -76,6 +76,28 @@ impl FileMemory {
     }
 }
 
+/// Address of the header of the first memfd.
+pub(crate) const FIRST_MEMFD: PhysAddr = PhysAddr(TABLES + 4 * PAGE);
+
+/// Writes content for the first `bytes` of memfds, which else are holes.
+pub(crate) fn write_content(path: &Path, bytes: u64) -> anyhow::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    let mut word = 0_u64;
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < bytes {
+        for place in buffer.chunks_exact_mut(8) {
+            word = word
+                .wrapping_mul(0x5851_f42d_4c95_7f2d)
+                .wrapping_add(at | 1);
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        file.write_all_at(&buffer, CONTENT + at)?;
+        at += buffer.len() as u64;
+    }
+    Ok(())
+}
+
 /// Writes a handover with `gib` GiB in memfds to `path`; where its root is.
 pub(crate) fn write(path: &Path, gib: u64) -> anyhow::Result<PhysAddr> {
     let file = File::options()
