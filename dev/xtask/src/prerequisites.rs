@@ -63,7 +63,7 @@ const fn file(path: &'static str, package: &'static str, why: &'static str) -> T
     }
 }
 
-const TOOLS: [Tool; 17] = [
+const TOOLS: [Tool; 18] = [
     program(
         "gcc",
         "gcc",
@@ -141,6 +141,12 @@ const TOOLS: [Tool; 17] = [
         "redis-tools",
         Purpose::Test,
         "talks to kvcache as an independent client",
+    ),
+    program(
+        "strace",
+        "strace",
+        Purpose::Machine,
+        "traces programs that the emulated machine traces too",
     ),
 ];
 

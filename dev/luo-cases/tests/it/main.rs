@@ -1,5 +1,5 @@
-//! Programs on the emulated machine: our cases, the kernel's own tests, and what the machine itself
-//! is to do.
+//! Programs on the emulated machine: our cases, and what the machine itself is to do. The kernel's own
+//! tests are in `kernel_selftests`: they need a kernel's source.
 #![expect(
     clippy::unwrap_used,
     reason = "a test; clippy sees through #[cfg(test)] only"
@@ -10,5 +10,4 @@ mod emulator;
 mod injections;
 mod luod;
 mod machine;
-mod selftests;
 mod states;

@@ -1,5 +1,9 @@
 //! The kernel's own tests, unmodified: `tools/testing/selftests/liveupdate` of Linux 7.3, built with
-//! the C library, static, and with the kernel's nolibc.
+//! the C library, static, and with the kernel's nolibc, on the emulated machine.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test; clippy sees through #[cfg(test)] only"
+)]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +12,11 @@ use std::process::Command;
 
 use kernel_build::{Kernel, KernelSeries};
 
-use super::emulator::{Programs, User, printed, two_stages};
+use crate::emulator::{Programs, User, printed, two_stages};
+
+#[path = "../it/emulator.rs"]
+#[expect(dead_code, reason = "shared with `it`, which uses all of it")]
+mod emulator;
 
 /// When set, what is missing fails a test instead of skipping it: for continuous integration.
 const REQUIRE: &str = "E2E_REQUIRE";
@@ -137,7 +145,18 @@ fn the_kernels_tests_pass_under_strace() {
     }
     let programs = Programs::new();
     programs.compile(&kernel, "liveupdate", Build::Dynamic);
+    for (program, _) in TWO_STAGES {
+        programs.compile(&kernel, program, Build::Dynamic);
+    }
     for user in User::all() {
         device_tests(&programs, user, "strace -f -o /dev/null ./liveupdate");
+        for (program, passed) in TWO_STAGES {
+            // Not the child that stays behind to hold the sessions: strace would wait for its end, and
+            // only the jump ends it.
+            let traced = format!("strace -o /dev/null ./{program}");
+            let script = two_stages(&traced, &format!("{traced} -s 2"));
+            let text = printed(&programs.script(&["--quiet"], user, &script));
+            assert!(text.contains(passed), "{program} {user:?}: {text}");
+        }
     }
 }
