@@ -20,6 +20,7 @@ mod flb;
 mod folder;
 mod machine;
 mod plan;
+mod plan_error;
 mod region;
 #[cfg(test)]
 mod tests;
@@ -29,5 +30,6 @@ pub use compose::{Composition, compose};
 pub use error::{ComposeError, FolderError};
 pub use folder::Saved;
 pub use machine::{MachineError, MachinePlan, RangePlan};
-pub use plan::{Claims, FilePlan, FlbPlan, Plan, PlanError, PlanProblem, RegionPlan, SessionPlan};
+pub use plan::{Claims, FilePlan, FlbPlan, Plan, RegionPlan, SessionPlan};
+pub use plan_error::{PlanError, PlanProblem};
 pub use value::{MemoryKind, Number, Release, Seal, Session};

@@ -106,6 +106,17 @@ fn what_is_wrong_with_a_plan_has_a_place() {
     }
 }
 
+#[test]
+fn the_plan_in_the_book_is_one() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/guide/composing.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, plan) = page.split_once("```toml\n").unwrap();
+    let (plan, _) = plan.split_once("```").unwrap();
+    let plan = Plan::parse(plan).unwrap();
+    assert_eq!(plan.sessions[0].files.len(), 2);
+    assert_eq!((plan.flbs.len(), plan.regions.len()), (1, 1));
+}
+
 /// Size, position, seals and content of each memfd, by session and token.
 type Memfds = BTreeMap<(String, u64), (u64, u64, u32, Vec<u8>)>;
 
