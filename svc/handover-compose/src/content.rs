@@ -171,3 +171,29 @@ impl ShmemFiles for Contents {
 
 /// `lseek(SEEK_DATA)` with nothing but a hole behind.
 const NXIO: i32 = rustix::io::Errno::NXIO.raw_os_error();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Number;
+
+    #[test]
+    fn what_is_behind_the_content_reads_as_zeros() {
+        let base = tempfile::tempdir().unwrap();
+        fs::write(base.path().join("content"), b"abc").unwrap();
+        let plan = FilePlan {
+            token: Number(1),
+            content: Some("content".into()),
+            size: Some(Number(10)),
+            position: Number(0),
+            seals: Vec::new(),
+        };
+        let mut contents = Contents::default();
+        let file = contents.add(&plan, base.path()).unwrap();
+        assert_eq!(contents.data(&file, 1), Some(1..3));
+        assert_eq!(contents.data(&file, 3), None);
+        let mut bytes = [0xff; 4];
+        contents.read_at(&file, 1, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"bc\0\0");
+    }
+}

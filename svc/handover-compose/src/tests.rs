@@ -316,6 +316,27 @@ fn a_folder_gives_back_what_was_put_into_it_and_has_its_zeros_once() {
 }
 
 #[test]
+fn zeros_are_joined_where_they_touch_and_nowhere_else() {
+    let (base, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = folder.path();
+    composed(base.path()).save(folder).unwrap();
+    let index = "0x2000000 0\n0x2002000 0\n0x2003000 0\n0x2004000 1\n0x2005000 0\n";
+    fs::write(folder.join("index.txt"), index).unwrap();
+    let saved = Saved::open(folder).unwrap();
+    let content = saved.handover().content;
+    let pieces = content.iter();
+    let pieces: Vec<_> = pieces
+        .map(|it| (it.addr.0, it.bytes.len(), it.len_bytes))
+        .collect();
+    let wanted = [
+        (0x200_0000, 0, 0x1000),
+        (0x200_2000, 0, 0x2000),
+        (0x200_4000, 0x1000, 0x2000),
+    ];
+    assert_eq!(pieces, wanted);
+}
+
+#[test]
 fn a_folder_that_says_something_else_is_refused() {
     let (base, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let folder = folder.path();
