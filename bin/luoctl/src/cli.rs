@@ -14,6 +14,8 @@ Examples:
   luoctl report                  # after the jump: what took how long, what was lost
   luoctl inspect --verify        # is what would be handed over now as it should be?
   luoctl inspect vmcore --html map.html
+  luoctl compose plan.toml --output composed
+  luoctl boot composed --kernel bzImage --initrd initrd.img --cmdline 'console=ttyS0' --elf start.elf
 
 Exit codes:
    0  done                                 9  the last update is not finished
@@ -26,7 +28,7 @@ Exit codes:
    7  kernel, initrd or cmdline refused   16  the kernel refused a call
    8  not possible in this phase          17  the handover cannot be read
   19  the handover has problems           18  a limit was reached
-  20  there is no handover";
+  20  there is no handover                21  the handover does not fit this machine";
 
 /// Updates the kernel of this host without losing what services hold in memory.
 #[derive(Debug, clap::Parser)]
@@ -70,6 +72,59 @@ pub(crate) enum Command {
     Report,
     /// Reads a handover: of this host, from a memory dump, or from saved pages
     Inspect(InspectArgs),
+    /// Makes a handover of a plan: sessions, tokens, contents, seals
+    Compose(ComposeArgs),
+    /// Starts a kernel with a handover that was composed: at once, or as an ELF file for QEMU
+    #[command(after_help = BOOT_EXAMPLES)]
+    Boot(BootArgs),
+}
+
+const BOOT_EXAMPLES: &str = "\
+Examples:
+  luoctl boot composed --kernel bzImage --initrd initrd.img --cmdline 'console=ttyS0'
+      ends everything that runs here and starts bzImage
+  luoctl boot composed --kernel bzImage --load-only && systemctl kexec
+      loads it; the host is shut down in order
+  luoctl boot composed --kernel bzImage --cmdline 'console=ttyS0' --elf start.elf
+  qemu-system-x86_64 -machine q35 -m 1G -nographic -kernel start.elf
+      with the memory that the plan says";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ComposeArgs {
+    /// The plan, in TOML; files in it are relative to its folder
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+
+    /// Folder for the handover; made if it is not there
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BootArgs {
+    /// Folder with a composed handover
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+
+    /// Kernel image (bzImage) to start
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel: PathBuf,
+
+    /// Initial RAM disk for it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) initrd: Option<PathBuf>,
+
+    /// Its command line
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) cmdline: String,
+
+    /// Write one file that a virtual machine starts, instead of starting anything here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) elf: Option<PathBuf>,
+
+    /// Load it and do not jump: what shuts this host down with kexec starts it
+    #[arg(long, conflicts_with = "elf")]
+    pub(crate) load_only: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -21,7 +21,7 @@ const PROBLEMS: u8 = 19;
 /// Exit code when there is no handover.
 const NO_HANDOVER: u8 = 20;
 /// Exit code of a source that cannot be read.
-const UNREADABLE: u8 = 17;
+pub(crate) const UNREADABLE: u8 = 17;
 /// Exit code of a session or token that is not there.
 const NOT_FOUND: u8 = 14;
 
@@ -30,8 +30,11 @@ pub(crate) fn inspect(cli: &Cli, args: &InspectArgs) -> Result<ExitCode, Failure
     let found = choose(&image, &name, args.root)?;
     let scratch = match &found.scratch {
         Some(scratch) => Some(scratch.clone()),
-        None if image.kind() == Kind::Running => scratch::running(),
-        None => None,
+        None => match (image.kind(), &args.source) {
+            (Kind::Running, _) => scratch::running(),
+            (Kind::Pages, Some(folder)) => scratch::saved(folder)?,
+            _ => None,
+        },
     };
     if let [session, token] = &args.extract[..] {
         return extract(&image, &found, args, session, token);
@@ -300,7 +303,7 @@ fn copy(
     Ok(())
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+pub(crate) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure {
         exit_code: 1,
         kind: "Internal",

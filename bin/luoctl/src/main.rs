@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+mod boot;
 mod cli;
+mod compose;
 mod connection;
 mod failure;
 mod inspect;

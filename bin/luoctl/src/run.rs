@@ -10,7 +10,7 @@ use crate::cli::{Cli, Command};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Layout};
-use crate::{inspect, show, update};
+use crate::{boot, compose, inspect, show, update};
 
 /// Exit code of a report that names a required loss.
 const LOSS: u8 = 11;
@@ -40,6 +40,8 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Report => report(cli),
         Command::Inspect(args) => inspect::inspect(cli, args),
+        Command::Compose(args) => compose::compose(cli, args),
+        Command::Boot(args) => boot::boot(cli, args),
     }
 }
 

@@ -113,6 +113,18 @@ impl PageImage {
     pub fn addresses(&self) -> impl Iterator<Item = PhysAddr> {
         self.pages.keys().map(|&addr| PhysAddr(addr))
     }
+
+    /// The pages with their content, ascending by address.
+    pub fn pages(&self) -> impl Iterator<Item = (PhysAddr, &[u8])> {
+        self.pages.iter().map(|(&addr, &start)| {
+            let end = start.saturating_add(self.page_size.bytes());
+            // The index was checked against the pages.
+            (
+                PhysAddr(addr),
+                self.bytes.get(start..end).unwrap_or_default(),
+            )
+        })
+    }
 }
 
 impl PhysMem for PageImage {

@@ -6,6 +6,7 @@
 //! the services that the guest does not have.
 
 mod bare_kexec;
+mod carry;
 mod composed_kexec;
 mod content;
 mod device;
@@ -41,6 +42,8 @@ enum Task {
     BareKexec(bare_kexec::Arguments),
     /// Load a kernel with a handover from a file, by `kexec_load`, and jump to it at once.
     ComposedKexec(composed_kexec::Arguments),
+    /// Retrieve sessions and their files, say what each file is, and preserve all of it again.
+    Carry(carry::Arguments),
     /// Say who runs this, then do nothing until a signal ends it.
     Linger,
     /// Keep files without luod: hold the session oneself.
@@ -67,6 +70,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::BareKexec(arguments) => bare_kexec::run(&arguments),
         Task::ComposedKexec(arguments) => composed_kexec::run(&arguments),
+        Task::Carry(arguments) => carry::run(&arguments),
         Task::Direct(arguments) => direct::run(&arguments),
         Task::Stamp(arguments) => stamp::run(&arguments),
         Task::Ask(arguments) => stamp::ask(&arguments),

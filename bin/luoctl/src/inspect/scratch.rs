@@ -1,10 +1,13 @@
-//! Scratch of the running kernel, from debugfs.
+//! Scratch, where the handover itself does not tell: of the running kernel, from debugfs; of one that
+//! was composed, from beside its pages.
 
 use std::path::Path;
 
+use handover_compose::Saved;
 use kho::{Area, PhysAddr, ScratchAreas};
 
-use super::number;
+use super::{UNREADABLE, number};
+use crate::failure::{Failure, chain};
 
 /// Files with one `0x…` a line (`kernel/liveupdate/kexec_handover_debugfs.c`, v7.3).
 const FOLDER: &str = "/sys/kernel/debug/kho/out";
@@ -16,6 +19,16 @@ pub(crate) fn running() -> Option<ScratchAreas> {
         text.lines().map(number).collect::<Option<Vec<u64>>>()
     };
     areas(&read("scratch_phys")?, &read("scratch_len")?)
+}
+
+/// The areas of a folder of pages; `None` of one that was not composed.
+pub(crate) fn saved(folder: &Path) -> Result<Option<ScratchAreas>, Failure> {
+    Saved::scratch_of(folder).map_err(|error| Failure {
+        exit_code: UNREADABLE,
+        kind: "Unreadable",
+        message: chain(&error),
+        hint: "without that file, scratch is not compared".to_owned(),
+    })
 }
 
 fn areas(addrs: &[u64], lengths: &[u64]) -> Option<ScratchAreas> {

@@ -18,6 +18,7 @@ mod host;
 mod kvcache;
 mod malformed;
 mod misbehaviour;
+mod planned;
 mod refusals;
 mod selftests;
 mod unfinished;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     scenarios.extend(kvcache::scenarios());
     scenarios.extend(malformed::scenarios());
     scenarios.extend(misbehaviour::scenarios());
+    scenarios.extend(planned::scenarios());
     scenarios.extend(refusals::scenarios());
     scenarios.extend(selftests::scenarios());
     scenarios.extend(unfinished::scenarios());

@@ -6,6 +6,7 @@
 
 mod boot_cases;
 mod luo_cases;
+mod memfd_cases;
 
 use std::fs;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use e2e::{COMMAND_LINE, Error, Initramfs, Machine, Series, artifacts};
 use handoff::{Content, Handover, Prepared, Role};
+use initrd::Permissions;
 use kho::fdt::Node;
 use kho::{Order, PageSize, PhysAddr, PhysMem as _, PhysMemMut as _, SparseMemory};
 use kho_abi::kexec_handover::{
@@ -35,6 +37,9 @@ const FOUND: &str = "KHO: found kexec handover data.";
 /// What a kernel says that does not.
 const DISABLED: &str = "KHO: disabling KHO revival";
 
+/// Where a program finds what to retrieve.
+const LIST: &str = "/list";
+
 /// One thing that is wrong, and what Linux makes of it.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -53,6 +58,8 @@ pub(crate) enum Outcome {
     WithoutMetadata(Option<&'static str>),
     /// Boots with the handover; opening `/dev/liveupdate` fails with `EIO` and these words.
     DeviceFails(&'static str),
+    /// Boots with the handover; what a program is told that retrieves the file.
+    Retrieved(&'static str),
     /// Says this and panics.
     Panics(&'static str),
     /// Ends the machine before there is a console: `panic=-1` resets it, and nobody sees why.
@@ -69,6 +76,7 @@ impl Outcome {
             Self::Received(words) => ("received", words.unwrap_or_default()),
             Self::WithoutMetadata(words) => ("metadata not read", words.unwrap_or_default()),
             Self::DeviceFails(words) => ("device fails", words),
+            Self::Retrieved(words) => ("retrieved", words),
             Self::Panics(words) => ("panics", words),
             Self::Resets => ("resets", ""),
             Self::Hangs => ("hangs", ""),
@@ -76,9 +84,14 @@ impl Outcome {
     }
 }
 
+/// All of them.
+fn cases() -> impl Iterator<Item = &'static Case> {
+    let boot = boot_cases::CASES.iter();
+    boot.chain(luo_cases::CASES).chain(memfd_cases::CASES)
+}
+
 /// Scenarios of this file.
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    let cases = || boot_cases::CASES.iter().chain(luo_cases::CASES);
     let all = cases().map(|case| (Series::V7_3, case));
     // What every other scenario with a composed handover stands on, on the other kernel.
     let controls = cases().filter(|case| case.name == CONTROL);
@@ -225,7 +238,7 @@ fn page_has_every_case() -> anyhow::Result<()> {
         Some((name, does))
     });
     let mut rows: Vec<_> = rows.collect();
-    for case in boot_cases::CASES.iter().chain(luo_cases::CASES) {
+    for case in cases() {
         let at = rows.iter().position(|(name, _)| *name == case.name);
         let (_, does) = rows.remove(at.with_context(|| format!("no row for {}", case.name))?);
         let (label, words) = case.outcome.in_words();
@@ -269,7 +282,12 @@ fn change_setup_page(prepared: &mut Prepared<'_>, changes: &[(usize, Vec<u8>)]) 
 fn run(lab: &Lab, series: Series, case: &Case) -> anyhow::Result<()> {
     let kernel = artifacts::kernel(series)?;
     let bzimage = fs::read(&kernel.image)?;
-    let image = Initramfs::with_agent(&artifacts::guest_program("e2e-agent")?)?;
+    let mut image = Initramfs::with_agent(&artifacts::guest_program("e2e-agent")?)?;
+    if matches!(case.outcome, Outcome::Retrieved(_)) {
+        image.program(&artifacts::guest_program("e2e-client")?)?;
+        let list = format!("{} {}", luo_cases::SESSION, luo_cases::TOKEN);
+        image.bytes(LIST, Permissions::DATA, list.as_bytes())?;
+    }
     let image = fs::read(lab.write_image(image)?)?;
     let mut rig = Rig::new(&BzImage::parse(&bzimage)?)?;
     (case.change_fn)(&mut rig)?;
@@ -332,6 +350,13 @@ fn judge(lab: &Lab, outcome: Outcome, booted: Result<Machine, Error>) -> anyhow:
             ensure!(error.to_string().contains("(os error 5)"), "{error}");
             let log = console(lab)?;
             ensure!(log.contains(words), "no `{words}` on the console");
+            machine.poweroff()?;
+        }
+        Outcome::Retrieved(words) => {
+            let machine = booted?;
+            says(EXEC_FROM)?;
+            machine.spawn("carry", ["/bin/e2e-client", "carry", "--list", LIST])?;
+            machine.wait_log("carry", words, PATIENCE)?;
             machine.poweroff()?;
         }
         Outcome::Panics(words) => {

@@ -7,6 +7,11 @@ use zerocopy::IntoBytes as _;
 
 use super::{Case, Outcome, Rig};
 
+/// Name of the one session.
+pub(super) const SESSION: &str = "composed";
+/// Token of its one file.
+pub(super) const TOKEN: u64 = 7;
+
 /// One line each.
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -64,7 +69,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "session_with_fewer_files_than_it_says",
         change_fn: |rig| {
-            let files = files(rig, "memfd-v2")?;
+            let files = files(rig, "memfd-v2", 0)?;
             let block = sessions(rig, FileSetSer { files, count: 2 })?;
             luo(rig, b"luo-v5\0\0", block.0)
         },
@@ -73,7 +78,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "file_of_memfd_v1",
         change_fn: |rig| {
-            let files = files(rig, "memfd-v1")?;
+            let files = files(rig, "memfd-v1", 0)?;
             let block = sessions(rig, FileSetSer { files, count: 1 })?;
             luo(rig, b"luo-v5\0\0", block.0)
         },
@@ -86,7 +91,7 @@ const fn header(next: u64, count: u64) -> BlockHeader {
 }
 
 /// The orchestrator's root.
-fn luo(rig: &mut Rig, compatible: &[u8; 8], sessions_pa: u64) -> anyhow::Result<()> {
+pub(super) fn luo(rig: &mut Rig, compatible: &[u8; 8], sessions_pa: u64) -> anyhow::Result<()> {
     let root = LuoSer {
         compatible: *compatible,
         liveupdate_num: 41,
@@ -99,20 +104,20 @@ fn luo(rig: &mut Rig, compatible: &[u8; 8], sessions_pa: u64) -> anyhow::Result<
 }
 
 /// A block with one session.
-fn sessions(rig: &mut Rig, file_set_ser: FileSetSer) -> anyhow::Result<PhysAddr> {
+pub(super) fn sessions(rig: &mut Rig, file_set_ser: FileSetSer) -> anyhow::Result<PhysAddr> {
     let session = SessionSer {
-        name: text("composed"),
+        name: text(SESSION),
         file_set_ser,
     };
     rig.page(&[header(0, 1).as_bytes(), session.as_bytes()].concat())
 }
 
 /// The address of a block with one file.
-fn files(rig: &mut Rig, compatible: &str) -> anyhow::Result<u64> {
+pub(super) fn files(rig: &mut Rig, compatible: &str, data: u64) -> anyhow::Result<u64> {
     let file = FileSer {
         compatible: text(compatible),
-        data: 0,
-        token: 7,
+        data,
+        token: TOKEN,
     };
     let block = rig.page(&[header(0, 1).as_bytes(), file.as_bytes()].concat())?;
     Ok(block.0)
