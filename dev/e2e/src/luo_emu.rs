@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,28 @@ const NAMESPACES: [&str; 8] = [
 const DEFECTS: [&str; 2] = ["--like", "7.3.4"];
 /// Time between two looks at whether it runs.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// Whether this host gives a machine what it needs; otherwise the words of what it refused.
+pub(crate) fn probe() -> Result<(), String> {
+    static PROBED: OnceLock<Result<(), String>> = OnceLock::new();
+    let probe = || {
+        let mut command = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        let words = NAMESPACES.iter().skip(1);
+        let output = command
+            .args(words)
+            .args(["mount", "-t", "proc", "proc", "/proc"])
+            .output()
+            .map_err(|error| format!("unshare: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    };
+    PROBED.get_or_init(probe).clone()
+}
 
 /// What an emulated machine takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
