@@ -144,3 +144,52 @@ impl Drop for LuoEmu {
         let _reaped = self.child.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::{Error, Machine};
+
+    /// Boots a machine of which `luo-emu` is this script.
+    fn boot(script: &str) -> Error {
+        let folder = tempfile::tempdir().unwrap();
+        let luo_emu = folder.path().join("luo-emu");
+        fs::write(&luo_emu, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&luo_emu, Permissions::from_mode(0o755)).unwrap();
+        let emulation = Emulation {
+            luo_emu,
+            agent: "/agent".into(),
+            release: "7.3.4".to_owned(),
+        };
+        let logs = folder.path().join("logs");
+        let machine = Machine::builder("kernel".as_ref(), "image".as_ref(), &logs);
+        machine.emulated(emulation).boot().unwrap_err()
+    }
+
+    #[test]
+    fn end_of_luo_emu_is_told_with_its_words() {
+        let error = boot("echo \"no way: $*\" >&2; exit 125");
+        let Error::LuoEmuEnded { status, stderr } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(status.code(), Some(125));
+        assert!(
+            stderr.starts_with("no way: run --release 7.3.4"),
+            "{stderr}"
+        );
+        assert!(stderr.contains("/agent --emulated image "), "{stderr}");
+    }
+
+    #[test]
+    fn panic_of_an_emulated_kernel_is_told_as_one() {
+        let line = "luo-emu: kernel panic in generation 2: LUO";
+        let error = boot(&format!("echo '{line}' >&2; exit 125"));
+        assert!(
+            matches!(&error, Error::KernelPanic { line: told } if told == line),
+            "{error:?}"
+        );
+    }
+}
