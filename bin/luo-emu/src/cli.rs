@@ -79,7 +79,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "PROGRAM")]
     next: Option<OsString>,
 
-    /// What `uname -r` says: of each generation, the last one stays [default: as this host]
+    /// What `uname -r` says: of each generation, the last one stays; a loaded bzImage knows better
+    /// [default: as this host]
     #[arg(long, value_name = "RELEASE", value_delimiter = ',')]
     release: Vec<String>,
 

@@ -8,7 +8,9 @@ use anyhow::Context as _;
 use e2e_protocol::{BootedBy, Hello};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Argument that makes the program the worker; the four facts of process 1 follow it.
+use crate::platform::Platform;
+
+/// Argument that makes the program the worker; the six facts of process 1 follow it.
 const WORKER_MARK: &str = "--worker";
 
 /// `struct boot_params` as the boot loader filled it in (`Documentation/ABI/testing/sysfs-kernel-boot_params`).
@@ -47,11 +49,15 @@ pub(crate) struct BootInfo {
     pub(crate) uptime_ms: u64,
     /// How often the worker was started, from 1.
     pub(crate) worker: u32,
+    /// What the agent runs on.
+    pub(crate) platform: Platform,
+    /// What started this kernel.
+    pub(crate) booted_by: BootedBy,
 }
 
 impl BootInfo {
     /// Makes the facts of a boot whose process 1 began at `start`.
-    pub(crate) fn new(start: Start) -> anyhow::Result<Self> {
+    pub(crate) fn new(start: Start, platform: Platform) -> anyhow::Result<Self> {
         let mut random = [0; 16];
         fs::File::open("/dev/urandom")
             .and_then(|mut file| file.read_exact(&mut random))
@@ -61,23 +67,27 @@ impl BootInfo {
             tsc: start.tsc,
             uptime_ms: start.uptime_ms,
             worker: 1,
+            platform,
+            booted_by: platform.booted_by()?,
         })
     }
 
     /// The arguments that carry this to the worker.
-    pub(crate) fn to_arguments(&self) -> [String; 5] {
+    pub(crate) fn to_arguments(&self) -> [String; 7] {
         [
             WORKER_MARK.to_owned(),
             self.boot_id.clone(),
             self.tsc.map(|ticks| ticks.to_string()).unwrap_or_default(),
             self.uptime_ms.to_string(),
             self.worker.to_string(),
+            self.platform.name().to_owned(),
+            name_of(self.booted_by).to_owned(),
         ]
     }
 
     /// What [`Self::to_arguments`] made; `None` if these are other arguments.
     pub(crate) fn from_arguments(arguments: &[String]) -> Option<Self> {
-        let [mark, boot_id, tsc, uptime_ms, worker] = arguments else {
+        let [mark, boot_id, tsc, uptime_ms, worker, platform, booted_by] = arguments else {
             return None;
         };
         (mark == WORKER_MARK).then_some(())?;
@@ -86,6 +96,10 @@ impl BootInfo {
             tsc: tsc.parse().ok(),
             uptime_ms: uptime_ms.parse().ok()?,
             worker: worker.parse().ok()?,
+            platform: Platform::from_name(platform)?,
+            booted_by: [BootedBy::Machine, BootedBy::Kexec]
+                .into_iter()
+                .find(|by| name_of(*by) == booted_by)?,
         })
     }
 
@@ -99,7 +113,7 @@ impl BootInfo {
         Ok(Hello {
             release,
             boot_id: self.boot_id.clone(),
-            booted_by: booted_by()?,
+            booted_by: self.booted_by,
             tsc: self.tsc,
             uptime_ms: self.uptime_ms,
             cmdline: cmdline.trim_end().to_owned(),
@@ -116,8 +130,15 @@ pub(crate) fn uptime_ms() -> u64 {
     seconds * 1000 + nanoseconds / 1_000_000
 }
 
-/// Asks the kernel what loaded it.
-pub(crate) fn booted_by() -> anyhow::Result<BootedBy> {
+const fn name_of(booted_by: BootedBy) -> &'static str {
+    match booted_by {
+        BootedBy::Machine => "machine",
+        BootedBy::Kexec => "kexec",
+    }
+}
+
+/// Asks a real kernel what loaded it.
+pub(crate) fn loaded_by() -> anyhow::Result<BootedBy> {
     let mut loader = [0];
     fs::File::open(BOOT_PARAMS)
         .and_then(|file| file.read_exact_at(&mut loader, TYPE_OF_LOADER))
@@ -139,6 +160,8 @@ mod tests {
             tsc: Some(u64::MAX),
             uptime_ms: 1234,
             worker: 3,
+            platform: Platform::Emulated,
+            booted_by: BootedBy::Kexec,
         };
         assert_eq!(BootInfo::from_arguments(&boot.to_arguments()), Some(boot));
     }
@@ -146,7 +169,7 @@ mod tests {
     #[test]
     fn process_one_of_a_boot_is_no_worker() {
         assert_eq!(BootInfo::from_arguments(&["nokaslr".into()]), None);
-        let torn = ["--worker", "0f", "7", "x", "1"].map(String::from);
+        let torn = ["--worker", "0f", "7", "x", "1", "virtual", "kexec"].map(String::from);
         assert_eq!(BootInfo::from_arguments(&torn), None);
     }
 }

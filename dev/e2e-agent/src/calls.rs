@@ -34,7 +34,6 @@ pub(crate) fn answer(
                 log.line("agent", format!("reply {id}: {error:#}").as_bytes());
             }
             if is_poweroff {
-                rustix::fs::sync();
                 if let Err(error) = reboot(RebootCommand::PowerOff) {
                     kmsg::write(&format!("power off: {error}"));
                 }

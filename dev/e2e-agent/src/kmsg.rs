@@ -1,7 +1,7 @@
 //! The kernel's log: a line into it, and its content.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _, stderr};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -13,18 +13,24 @@ const DEVICE: &str = "/dev/kmsg";
 const RECORD_MAX: usize = 2048;
 
 /// Puts a line into the kernel log, from where the serial console gets it. For what must be seen
-/// even when the control channel does not work; there is nobody to tell if this fails.
+/// even when the control channel does not work; there is nobody to tell if this fails. On an emulated
+/// machine, whose kernel log would be the host's, it goes to standard error.
 pub(crate) fn write(line: &str) {
     if let Ok(mut device) = fs::OpenOptions::new().write(true).open(DEVICE) {
         // Level 3 (error): shown on the console under `quiet`, too.
         let _nobody_to_tell = device.write_all(format!("<3>e2e-agent: {line}\n").as_bytes());
+    } else {
+        let _nobody_to_tell = writeln!(stderr(), "e2e-agent: {line}");
     }
 }
 
-/// Reads the whole kernel log as lines of `[seconds] message`.
+/// Reads the whole kernel log as lines of `[seconds] message`; empty where there is none.
 pub(crate) fn read() -> anyhow::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut device = File::from(rustix::fs::open(DEVICE, flags, Mode::empty())?);
+    let mut device = match rustix::fs::open(DEVICE, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        opened => File::from(opened?),
+    };
     let mut log = Vec::new();
     let mut record = [0; RECORD_MAX * 2];
     loop {

@@ -1,4 +1,4 @@
-//! First process of the guest machine.
+//! First process of the guest machine, virtual or emulated ([`platform`]).
 //!
 //! The same program has two lives. As process 1 ([`init`]) it mounts the kernel's file systems,
 //! then only reaps orphans and keeps the worker alive. As the worker ([`worker`]) it starts the
@@ -8,15 +8,18 @@
 
 mod bootinfo;
 mod calls;
+mod emulated;
 mod files;
 mod init;
 mod kmsg;
 mod log;
 mod loopback;
 mod mounts;
+mod platform;
 mod ports;
 mod run;
 mod service;
+mod unpack;
 mod worker;
 
 use std::process::ExitCode;
@@ -26,7 +29,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let ended = match bootinfo::BootInfo::from_arguments(&arguments) {
         Some(boot) => worker::run(&boot),
-        None => init::run(start),
+        None => init::run(start, platform::emulated_root(&arguments).as_ref()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

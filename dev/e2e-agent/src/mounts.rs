@@ -4,7 +4,9 @@ use std::fs;
 
 use anyhow::Context as _;
 use rustix::mount::{MountFlags, mount};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::platform::Platform;
 
 /// Open files per process: the kernel's own ceiling (`NR_OPEN`, `include/uapi/linux/fs.h`), enough
 /// for thousands of sessions.
@@ -32,13 +34,22 @@ const MOUNTS: [(&str, &str, Need); 10] = [
     ("cgroup2", "/sys/fs/cgroup", Need::Optional),
 ];
 
+/// The first of [`MOUNTS`], which an emulated machine has from its root already.
+const FROM_ROOT: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// What would be the host's.
+const HOSTS: &str = "/sys/";
+
 /// Mounts everything; a missing optional file system is named in the result.
 ///
 /// # Errors
 /// A required one cannot be mounted.
-pub(crate) fn mount_all() -> anyhow::Result<Vec<String>> {
+pub(crate) fn mount_all(platform: Platform) -> anyhow::Result<Vec<String>> {
     let mut missing = Vec::new();
     for (kind, target, need) in MOUNTS {
+        let is_given = FROM_ROOT.contains(&target) || target.starts_with(HOSTS);
+        if platform == Platform::Emulated && is_given {
+            continue;
+        }
         if let Err(error) = mount_one(kind, target) {
             match need {
                 Need::Required => return Err(error),
@@ -56,11 +67,16 @@ fn mount_one(kind: &str, target: &str) -> anyhow::Result<()> {
         .with_context(|| format!("mount {kind} on {target}"))
 }
 
-/// Lets this process and its children open [`OPEN_FILES`] files.
-pub(crate) fn raise_open_files() -> anyhow::Result<()> {
+/// Lets this process and its children open [`OPEN_FILES`] files, or as many as the host lets an
+/// emulated machine.
+pub(crate) fn raise_open_files(platform: Platform) -> anyhow::Result<()> {
+    let limit = match platform {
+        Platform::Virtual => Some(OPEN_FILES),
+        Platform::Emulated => getrlimit(Resource::Nofile).maximum,
+    };
     let limit = Rlimit {
-        current: Some(OPEN_FILES),
-        maximum: Some(OPEN_FILES),
+        current: limit,
+        maximum: limit,
     };
     setrlimit(Resource::Nofile, limit).with_context(|| format!("set RLIMIT_NOFILE to {OPEN_FILES}"))
 }

@@ -1,11 +1,16 @@
-//! Virtio-serial ports by name.
+//! The ways to the host: virtio-serial ports by name, or the streams of an emulated machine.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::{stdin, stdout};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use e2e_protocol::{CONTROL_PORT, LOG_PORT};
+
+use crate::platform::Platform;
 
 /// Where the kernel lists the ports.
 const PORTS: &str = "/sys/class/virtio-ports";
@@ -14,8 +19,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Opens the conversation, for both directions.
+pub(crate) fn control(platform: Platform) -> anyhow::Result<File> {
+    match platform {
+        Platform::Virtual => open(CONTROL_PORT),
+        Platform::Emulated => {
+            let stream = stdin().as_fd().try_clone_to_owned();
+            Ok(stream.context("duplicate standard input")?.into())
+        }
+    }
+}
+
+/// Opens the agent log.
+pub(crate) fn log(platform: Platform) -> anyhow::Result<File> {
+    match platform {
+        Platform::Virtual => open(LOG_PORT),
+        Platform::Emulated => {
+            let stream = stdout().as_fd().try_clone_to_owned();
+            Ok(stream.context("duplicate standard output")?.into())
+        }
+    }
+}
+
 /// Waits for the port called `name` and opens it for both directions.
-pub(crate) fn open(name: &str) -> anyhow::Result<File> {
+fn open(name: &str) -> anyhow::Result<File> {
     let start = Instant::now();
     loop {
         if let Some(path) = find(name) {

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use e2e_protocol::line::{LineReader, Received, encode};
-use e2e_protocol::{AUTOSTART_PATH, Autostart, CONTROL_PORT, LOG_PORT, ToGuest, ToHost};
+use e2e_protocol::{AUTOSTART_PATH, Autostart, BootedBy, ToGuest, ToHost};
 
-use crate::bootinfo::{BootInfo, booted_by};
+use crate::bootinfo::BootInfo;
 use crate::calls;
 use crate::log::Log;
+use crate::platform::Platform;
 use crate::ports;
 use crate::service::Services;
 
@@ -46,14 +47,14 @@ pub(crate) fn run(boot: &BootInfo) -> anyhow::Result<()> {
     let services = Arc::new(Services::new(Arc::clone(&log)));
     // A second worker of the same boot finds the services running.
     if boot.worker == 1 {
-        if let Err(error) = start_services(&services) {
+        if let Err(error) = start_services(&services, boot.booted_by) {
             log.line("agent", format!("{error:#}").as_bytes());
         }
     }
-    log.open(ports::open(LOG_PORT));
+    log.open(ports::log(boot.platform));
     let hello = boot.hello()?;
     log.line("agent", format!("{hello:?}").as_bytes());
-    let port = ports::open(CONTROL_PORT)?;
+    let port = ports::control(boot.platform)?;
     let host = Arc::new(Host {
         port: Mutex::new(port.try_clone().context("duplicate the port")?),
     });
@@ -83,6 +84,7 @@ pub(crate) fn run(boot: &BootInfo) -> anyhow::Result<()> {
                 let start = String::from_utf8_lossy(&start).into_owned();
                 log.line("agent", format!("not a message: {start:?}").as_bytes());
             }
+            Ok(None) if boot.platform == Platform::Emulated => bail!("the host is gone"),
             // The port reads as ended while no host is connected.
             Ok(None) => thread::sleep(DISCONNECTED_PAUSE),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -95,14 +97,13 @@ pub(crate) fn run(boot: &BootInfo) -> anyhow::Result<()> {
 
 /// Starts what the image wants started at this boot; one that cannot be started does not keep the
 /// others from it.
-fn start_services(services: &Arc<Services>) -> anyhow::Result<()> {
+fn start_services(services: &Arc<Services>, booted_by: BootedBy) -> anyhow::Result<()> {
     let text = match fs::read(AUTOSTART_PATH) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         read => read.with_context(|| format!("read {AUTOSTART_PATH}"))?,
     };
     let list: Vec<Autostart> =
         serde_json::from_slice(&text).with_context(|| format!("parse {AUTOSTART_PATH}"))?;
-    let booted_by = booted_by()?;
     for service in list.iter().filter(|one| one.when.includes(booted_by)) {
         if let Err(error) = services.spawn(
             &service.name,

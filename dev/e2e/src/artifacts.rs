@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use kernel_build::KernelSeries;
 
+use crate::luo_emu::{self, Emulation};
+
 /// Folder of the guest programs in cargo's target folder: where `cargo xtask guest` builds them.
 const GUEST_PROGRAMS: &str = "x86_64-unknown-linux-gnu/guest";
 
@@ -91,6 +93,22 @@ pub fn selftests(series: KernelSeries) -> Result<PathBuf, Missing> {
     built(series)?.selftests().map_err(|error| Missing {
         what: format!("the folder of the {series} kernel selftests"),
         remedy: error.to_string(),
+    })
+}
+
+/// Finds what an emulated machine takes that says to be `release`.
+///
+/// # Errors
+/// [`Missing`] says how to build it, or what this host does not allow.
+pub fn emulation(release: &str) -> Result<Emulation, Missing> {
+    luo_emu::probe().map_err(|refused| Missing {
+        what: format!("namespaces for the processes of an emulated machine ({refused})"),
+        remedy: "run as root, or let users make namespaces".to_owned(),
+    })?;
+    Ok(Emulation {
+        luo_emu: guest_program("luo-emu")?,
+        agent: guest_program("e2e-agent")?,
+        release: release.to_owned(),
     })
 }
 

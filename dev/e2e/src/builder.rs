@@ -1,13 +1,16 @@
-//! A machine before its boot: of a kernel and an image, or of one ELF file.
+//! A machine before its boot: of a kernel and an image, of one ELF file, or emulated.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::accel::Accel;
+use crate::carrier::Carrier;
 use crate::control::Control;
 use crate::diagnosis;
 use crate::error::Error;
+use crate::luo_emu::{Emulation, LuoEmu};
 use crate::machine::Machine;
 use crate::qemu::{Hardware, MemoryBacking, Qemu, Software};
 
@@ -35,6 +38,7 @@ pub struct Builder {
     initramfs: PathBuf,
     log_folder: PathBuf,
     cmdline: String,
+    emulation: Option<Emulation>,
     memory_mib: u32,
     memory_backing: MemoryBacking,
     cpus: u32,
@@ -48,6 +52,7 @@ impl Builder {
             initramfs: initramfs.to_owned(),
             log_folder: log_folder.to_owned(),
             cmdline: COMMAND_LINE.to_owned(),
+            emulation: None,
             memory_mib: MEMORY_MIB,
             memory_backing: MemoryBacking::OnDemand,
             cpus: 2,
@@ -85,11 +90,35 @@ impl Builder {
         self
     }
 
+    /// Has `luo-emu` be the machine instead of QEMU: the kernel is not started, its command line is
+    /// that of the host, and processors are as many as the host has.
+    #[must_use]
+    pub fn emulated(mut self, emulation: Emulation) -> Self {
+        self.emulation = Some(emulation);
+        self
+    }
+
     /// Starts the machine and waits until its agent answers.
     ///
     /// # Errors
     /// [`Error`] tells apart a missing QEMU, its end, a panic of the guest, and silence.
     pub fn boot(self) -> Result<Machine, Error> {
+        if let Some(emulation) = &self.emulation {
+            make_folder(&self.log_folder)?;
+            let (machine, stream) = LuoEmu::start(
+                emulation,
+                &self.initramfs,
+                self.memory_mib,
+                &self.log_folder,
+            )?;
+            let carrier = Carrier::LuoEmu(machine);
+            return meet(
+                carrier,
+                Control::over(stream),
+                self.log_folder,
+                BOOT_PATIENCE,
+            );
+        }
         let hardware = Hardware {
             accel: Accel::choose(&self.kernel),
             software: Software::Linux {
@@ -137,15 +166,29 @@ impl ElfMachine {
 }
 
 fn start(hardware: &Hardware, log_folder: PathBuf, patience: Duration) -> Result<Machine, Error> {
-    fs::create_dir_all(&log_folder).map_err(Error::host("make the folder", &log_folder))?;
-    let mut qemu = Qemu::start(hardware, &log_folder)?;
-    let control = match Control::connect(&qemu.socket()) {
+    make_folder(&log_folder)?;
+    let qemu = Qemu::start(hardware, &log_folder)?;
+    let control = Control::connect(&qemu.socket());
+    meet(Carrier::Qemu(qemu), control, log_folder, patience)
+}
+
+fn make_folder(log_folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(log_folder).map_err(Error::host("make the folder", log_folder))
+}
+
+/// Waits for the first hello.
+fn meet(
+    mut carrier: Carrier,
+    control: io::Result<Control>,
+    log_folder: PathBuf,
+    patience: Duration,
+) -> Result<Machine, Error> {
+    let control = match control {
         Ok(control) => control,
-        Err(error) => return Err(diagnosis::closed(&mut qemu, error.to_string())),
+        Err(error) => return Err(diagnosis::closed(&mut carrier, error.to_string())),
     };
-    let end = Instant::now() + patience;
     let hello = control
-        .wait_hello(None, end)
-        .map_err(|lost| diagnosis::explain(&mut qemu, lost, "the first boot", patience))?;
-    Ok(Machine::booted(control, qemu, hello, log_folder))
+        .wait_hello(None, Instant::now() + patience)
+        .map_err(|lost| diagnosis::explain(&mut carrier, lost, "the first boot", patience))?;
+    Ok(Machine::booted(control, carrier, hello, log_folder))
 }

@@ -48,7 +48,7 @@ struct Shared {
     writing: Mutex<()>,
 }
 
-/// A connection to the control port.
+/// A connection to the agent.
 #[derive(Debug)]
 pub(crate) struct Control {
     shared: Arc<Shared>,
@@ -65,6 +65,11 @@ impl Control {
                 Err(_not_yet) => thread::sleep(Duration::from_millis(5)),
             }
         };
+        Self::over(stream)
+    }
+
+    /// Listens to a stream whose other end is the agent's.
+    pub(crate) fn over(stream: UnixStream) -> std::io::Result<Self> {
         stream.set_write_timeout(Some(WRITE_PATIENCE))?;
         let reading = stream.try_clone()?;
         let shared = Arc::new(Shared {

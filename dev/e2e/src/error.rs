@@ -43,8 +43,19 @@ pub enum Error {
         /// End of its standard error.
         stderr: String,
     },
-    /// QEMU runs, but the control channel was closed.
-    #[error("the control channel closed while QEMU runs: {reason}")]
+    /// `luo-emu` ended without a panic of the emulated kernel.
+    #[error("luo-emu ended ({status}) without a kernel panic; its last words: {stderr}")]
+    LuoEmuEnded {
+        /// How it ended.
+        status: ExitStatus,
+        /// End of its standard error.
+        stderr: String,
+    },
+    /// An emulated machine has no processor to take hold of.
+    #[error("an emulated machine has no debugger: boot a real kernel")]
+    NoDebugger,
+    /// The machine runs, but the control channel was closed.
+    #[error("the control channel closed while the machine runs: {reason}")]
     ChannelClosed {
         /// What reading said last.
         reason: String,

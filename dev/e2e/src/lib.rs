@@ -19,14 +19,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`Builder::emulated`] makes the same machine without a kernel: on `luo-emu`, which needs neither
+//! QEMU nor privileges. The conversation, the image and the programs in it are the same.
+//!
 //! Every wait has a deadline. Everything the machine says is kept in its log folder:
-//! `serial.log` (console), `agent.log` (agent and services), `qemu.log`, `command` (to start the
+//! `serial.log` (console), `agent.log` (agent and services), `qemu.log` or `luo-emu.log`, `command` (to start the
 //! same machine by hand), and, of a machine that was not switched off in order, `kernel.log` and
 //! one file per service. [`logs::report`] prints the ends of all of them.
 
 mod accel;
 pub mod artifacts;
 mod builder;
+mod carrier;
 mod command;
 mod control;
 mod debugger;
@@ -34,6 +38,7 @@ mod diagnosis;
 mod error;
 mod initramfs;
 pub mod logs;
+mod luo_emu;
 mod machine;
 mod qemu;
 
@@ -45,4 +50,5 @@ pub use e2e_protocol as protocol;
 pub use error::Error;
 pub use initramfs::{Initramfs, InitramfsError};
 pub use kernel_build::KernelSeries as Series;
+pub use luo_emu::Emulation;
 pub use machine::Machine;

@@ -11,6 +11,9 @@ const TAIL_BYTES: u64 = 256 << 10;
 /// What the kernel prints first when it panics (`kernel/panic.c`, v7.3).
 const PANIC: &str = "Kernel panic - not syncing";
 
+/// What `luo-emu` says instead (`svc/emulator/src/machine.rs`).
+const EMULATED_PANIC: &str = "kernel panic in generation";
+
 /// The last `count` lines of a log; empty if there is no such file.
 #[must_use]
 pub fn tail(path: &Path, count: usize) -> String {
@@ -25,6 +28,14 @@ pub fn tail(path: &Path, count: usize) -> String {
 pub fn panic_line(serial: &Path) -> Option<String> {
     let text = end_of(serial);
     let line = text.lines().find(|line| line.contains(PANIC))?;
+    Some(line.trim().to_owned())
+}
+
+/// The line with which `luo-emu` tells of a panic, if its log has one.
+#[must_use]
+pub fn emulated_panic_line(log: &Path) -> Option<String> {
+    let text = end_of(log);
+    let line = text.lines().find(|line| line.contains(EMULATED_PANIC))?;
     Some(line.trim().to_owned())
 }
 

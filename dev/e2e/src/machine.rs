@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use e2e_protocol::{Bytes, Exit, FILE_CHUNK, Hello, LOG_FOLDER, Reply, Request, Target};
 
 use crate::builder::Builder;
+use crate::carrier::Carrier;
 use crate::command::{Command, Outcome};
 use crate::control::{Control, Lost};
 use crate::debugger::Debugger;
 use crate::diagnosis;
 use crate::error::Error;
-use crate::qemu::Qemu;
 
 /// Longest wait for a short answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
@@ -24,11 +24,11 @@ const LOG_PAUSE: Duration = Duration::from_millis(20);
 const RUN_MARGIN: Duration = Duration::from_secs(20);
 /// How long the logs of a machine that is being dropped are waited for.
 const LAST_LOGS_PATIENCE: Duration = Duration::from_secs(3);
-/// A running guest machine. Dropping it kills QEMU.
+/// A running guest machine. Dropping it kills its process.
 #[derive(Debug)]
 pub struct Machine {
     control: Control,
-    qemu: Mutex<Qemu>,
+    carrier: Mutex<Carrier>,
     /// The boot that calls go to.
     boot: Mutex<Hello>,
     log_folder: PathBuf,
@@ -45,13 +45,13 @@ impl Machine {
     /// Takes over what [`Builder::boot`] started.
     pub(crate) const fn booted(
         control: Control,
-        qemu: Qemu,
+        carrier: Carrier,
         hello: Hello,
         log_folder: PathBuf,
     ) -> Self {
         Self {
             control,
-            qemu: Mutex::new(qemu),
+            carrier: Mutex::new(carrier),
             boot: Mutex::new(hello),
             log_folder,
         }
@@ -212,7 +212,7 @@ impl Machine {
         let id = self
             .control
             .send(command.run_request())
-            .map_err(|error| diagnosis::closed(&mut lock(&self.qemu), error.to_string()))?;
+            .map_err(|error| diagnosis::closed(&mut lock(&self.carrier), error.to_string()))?;
         match self.control.wait_reply(id, &known, end) {
             Err(Lost::Rebooted(hello)) => {
                 *lock(&self.boot) = Hello::clone(&hello);
@@ -236,7 +236,7 @@ impl Machine {
             .control
             .wait_hello(Some(&known), Instant::now() + patience)
             .map_err(|lost| {
-                diagnosis::explain(&mut lock(&self.qemu), lost, "the next boot", patience)
+                diagnosis::explain(&mut lock(&self.carrier), lost, "the next boot", patience)
             })?;
         *lock(&self.boot) = hello.clone();
         Ok(hello)
@@ -245,29 +245,26 @@ impl Machine {
     /// Takes hold of the machine; it stands still until [`Debugger::go`].
     ///
     /// # Errors
-    /// QEMU does not answer.
+    /// QEMU does not answer, or the machine is emulated.
     pub fn debugger(&self) -> Result<Debugger, Error> {
-        let (stub, monitor) = {
-            let qemu = lock(&self.qemu);
-            (qemu.stub(), qemu.monitor())
-        };
+        let (stub, monitor) = lock(&self.carrier).debugger()?;
         Debugger::attach(&stub, &monitor)
     }
 
-    /// Switches the machine off and waits for the end of QEMU.
+    /// Switches the machine off and waits for the end of its process.
     ///
     /// # Errors
     /// It did not end in time or in order.
     pub fn poweroff(self) -> Result<(), Error> {
         self.call_done("switch off", Request::Poweroff)?;
-        match lock(&self.qemu).wait(ANSWER_PATIENCE) {
+        match lock(&self.carrier).wait(ANSWER_PATIENCE) {
             Some(status) if status.success() => Ok(()),
             Some(_) => Err(diagnosis::closed(
-                &mut lock(&self.qemu),
+                &mut lock(&self.carrier),
                 "switched off".to_owned(),
             )),
             None => Err(Error::Deadline {
-                what: "the end of QEMU after power-off".to_owned(),
+                what: "the end of the machine after power-off".to_owned(),
                 waited: ANSWER_PATIENCE,
             }),
         }
@@ -306,7 +303,7 @@ impl Machine {
         if let Lost::Rebooted(hello) | Lost::AgentRestarted(hello) = &lost {
             *lock(&self.boot) = Hello::clone(hello);
         }
-        diagnosis::explain(&mut lock(&self.qemu), lost, what, waited)
+        diagnosis::explain(&mut lock(&self.carrier), lost, what, waited)
     }
 
     /// Keeps the guest's own logs while it can still give them.
@@ -333,7 +330,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let has_ended = lock(&self.qemu).wait(Duration::ZERO).is_some();
+        let has_ended = lock(&self.carrier).wait(Duration::ZERO).is_some();
         if !has_ended {
             self.keep_last_logs();
         }

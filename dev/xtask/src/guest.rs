@@ -1,4 +1,5 @@
-//! `cargo xtask guest`: the static programs that run inside guest machines.
+//! `cargo xtask guest`: the static programs that run inside guest machines, and the one that is such a
+//! machine.
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,10 @@ use kernel_build::LoggedCommand;
 use crate::workspace::{Workspace, cargo};
 
 /// Packages whose programs go into a guest.
-const GUEST_PACKAGES: [&str; 6] = [
+const GUEST_PACKAGES: [&str; 7] = [
     "luod",
     "luoctl",
+    "luo-emu",
     "kvcache",
     "e2e-agent",
     "e2e-client",

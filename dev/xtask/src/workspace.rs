@@ -54,6 +54,9 @@ pub(crate) struct XtaskMetadata {
     /// Names of test targets that need kernels and guest machines; they run after those are built.
     #[serde(default)]
     pub(crate) machine_tests: Vec<String>,
+    /// Those of them whose tests called `emulated::` need the guest programs only.
+    #[serde(default)]
+    pub(crate) emulated_tests: Vec<String>,
 }
 
 impl Workspace {
@@ -79,10 +82,19 @@ impl Workspace {
 
     /// Lists the tests that need machines, as (package, test target).
     pub(crate) fn machine_tests(&self) -> Vec<(String, String)> {
+        self.declared_tests(|xtask| &xtask.machine_tests)
+    }
+
+    /// Lists the tests of which some run on the emulated machine, as (package, test target).
+    pub(crate) fn emulated_tests(&self) -> Vec<(String, String)> {
+        self.declared_tests(|xtask| &xtask.emulated_tests)
+    }
+
+    fn declared_tests(&self, list_fn: fn(&XtaskMetadata) -> &[String]) -> Vec<(String, String)> {
         let mut tests = Vec::new();
         for package in &self.packages {
             let declared = package.metadata.as_ref().and_then(|all| all.xtask.as_ref());
-            for test in declared.map_or(&[][..], |xtask| &xtask.machine_tests) {
+            for test in declared.map_or(&[][..], list_fn) {
                 tests.push((package.name.clone(), test.clone()));
             }
         }

@@ -43,6 +43,8 @@ pub enum Panic {
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     pub(crate) cmdline: Vec<u8>,
+    /// Of the kernel in it, when it is one.
+    release: Option<String>,
     /// What of KHO it was given: latched at the load.
     handoff: Option<Handoff>,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Remains {
     pub(crate) memory: SparseMemory,
     pub(crate) handoff: Option<Handoff>,
     pub(crate) cmdline: Vec<u8>,
+    /// Of the image jumped to.
+    pub(crate) release: Option<String>,
 }
 
 /// The kernel.
@@ -90,11 +94,12 @@ impl Kernel {
             memory,
             handoff: None,
             cmdline,
+            release: None,
         };
         Self::start(config, remains, scratch, release)
     }
 
-    /// Starts on what the kernel before left.
+    /// Starts on what the kernel before left; it has `release` unless the image says another.
     pub(crate) fn warm(
         config: &KernelConfig,
         remains: Remains,
@@ -104,6 +109,7 @@ impl Kernel {
             Some(handoff) => ScratchAreas::new(handoff.scratch.clone()),
             None => ram::scratch(&remains.memory),
         };
+        let release = remains.release.clone().unwrap_or(release);
         Self::start(config, remains, scratch, release)
     }
 
@@ -117,6 +123,7 @@ impl Kernel {
             mut memory,
             handoff,
             cmdline,
+            release: _,
         } = remains;
         ram::power_on(&mut memory, &scratch);
         let lifecycle = match config.dialect {
@@ -168,9 +175,13 @@ impl Kernel {
     }
 
     /// Takes an image in, with what KHO is now.
-    pub(crate) fn load(&mut self, cmdline: Vec<u8>) {
+    pub(crate) fn load(&mut self, cmdline: Vec<u8>, release: Option<String>) {
         let handoff = self.luo.kho().handoff();
-        self.image = Some(Image { cmdline, handoff });
+        self.image = Some(Image {
+            cmdline,
+            release,
+            handoff,
+        });
     }
 
     /// Files that will be handed over shorter than they are.
@@ -185,6 +196,7 @@ impl Kernel {
             memory: self.luo.into_kho().into_memory(),
             handoff: image.handoff,
             cmdline: image.cmdline,
+            release: image.release,
         })
     }
 
@@ -234,6 +246,20 @@ impl Kernel {
         let mut blob = vec![0; usize::try_from(bytes.min(1 << 20)).ok()?];
         kho.memory().read(addr, &mut blob).ok()?;
         Some(blob)
+    }
+
+    /// Whether an image of these parts can be placed: each as a whole in scratch, the only memory
+    /// that the next kernel may use before it knows what is preserved (`kho_locate_mem_hole()`,
+    /// `kernel/liveupdate/kexec_handover.c`, v7.3). What else is loaded is small, and left out.
+    pub(crate) fn has_room(&self, parts_bytes: &[u64]) -> bool {
+        let areas = self.scratch.areas().iter();
+        let mut free: Vec<u64> = areas.map(|area| area.bytes).collect();
+        parts_bytes.iter().all(|&bytes| {
+            let place = free.iter_mut().find(|free| **free >= bytes);
+            place
+                .map(|free| *free = free.saturating_sub(bytes))
+                .is_some()
+        })
     }
 
     /// Scratch, for debugfs.

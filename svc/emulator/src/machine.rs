@@ -32,7 +32,8 @@ pub struct Options {
     pub kernel: KernelConfig,
     /// Generations at most; as many as there are jumps when not given.
     pub generations: Option<NonZeroU32>,
-    /// Release of the kernel of each generation; the last one stays. The host's when empty.
+    /// Release of the kernel of each generation; the last one stays. The host's when empty. After a
+    /// jump to a bzImage it is that image's.
     pub releases: Vec<String>,
     /// The program and its arguments.
     pub program: Vec<OsString>,

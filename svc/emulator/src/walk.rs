@@ -220,7 +220,7 @@ impl<'a> Walk<'a> {
     fn down(&mut self, part: Vec<u8>) -> Result<Option<Found>, Errno> {
         let is_last = self.parts.is_empty();
         if let Some(me) = self.proc_self(&part)? {
-            self.push(&me)?;
+            self.at = me;
             return Ok(None);
         }
         match read_link(&self.at, &part) {
@@ -272,8 +272,9 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// `/proc/self` and `/proc/thread-self` are those of the caller, not ours.
-    fn proc_self(&self, part: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+    /// `/proc/self` and `/proc/thread-self` are those of the caller, not ours. Found in our procfs: in
+    /// that of a PID namespace below ours it has another number, which need not be told to us.
+    fn proc_self(&self, part: &[u8]) -> Result<Option<OwnedFd>, Errno> {
         if part != b"self" && part != b"thread-self" {
             return Ok(None);
         }
@@ -283,11 +284,11 @@ impl<'a> Walk<'a> {
         let tid = self.task.tid().as_raw_nonzero();
         let tgid = self.task.leader().ok_or(Errno::SRCH)?.as_raw_nonzero();
         let path = if part == b"self" {
-            format!("{tgid}")
+            format!("/proc/{tgid}")
         } else {
-            format!("{tgid}/task/{tid}")
+            format!("/proc/{tgid}/task/{tid}")
         };
-        Ok(Some(path.into_bytes()))
+        open_path(path).map(Some)
     }
 
     /// A file of this name in the folder reached.

@@ -2,10 +2,12 @@
 
 use anyhow::ensure;
 use e2e::protocol::BootedBy;
-use e2e::{Command, Series, artifacts};
+use e2e::{Command, Series};
 use initrd::{Device, Permissions};
 
-use crate::harness::{Lab, Scenario};
+use crate::harness::{Lab, Place, Scenario};
+
+const UNPACKING: Place = Place::Kernels("how the kernel unpacks an image");
 
 /// Scenarios of this file.
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -17,14 +19,15 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             }),
             Scenario::new(name("kernel_unpacks_the_image"), move |lab| {
                 kernel_unpacks_the_image(lab, series)
-            }),
+            })
+            .on(UNPACKING),
         ]
     });
     per_series.collect()
 }
 
 fn boots_and_answers(lab: &Lab, series: Series) -> anyhow::Result<()> {
-    let kernel = artifacts::kernel(series)?;
+    let kernel = lab.kernel(series)?;
     let machine = lab.machine(&kernel, lab.image()?)?.boot()?;
     let hello = machine.hello();
     ensure!(
@@ -61,7 +64,7 @@ fn boots_and_answers(lab: &Lab, series: Series) -> anyhow::Result<()> {
 
 /// The kernel's own reader of the image against ours as its writer.
 fn kernel_unpacks_the_image(lab: &Lab, series: Series) -> anyhow::Result<()> {
-    let kernel = artifacts::kernel(series)?;
+    let kernel = lab.kernel(series)?;
     let mut image = lab.image_with_client()?;
     let long_name = format!("/data/{}", "n".repeat(255));
     let pattern = |len: usize| (0..=255_u8).cycle().take(len).collect::<Vec<u8>>();

@@ -25,7 +25,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 fn cases(lab: &Lab, series: Series) -> anyhow::Result<()> {
-    let kernel = artifacts::kernel(series)?;
+    let kernel = lab.kernel(series)?;
     let mut image = lab.image_with_client()?;
     image.program(&artifacts::guest_program("luo-cases")?)?;
     let machine = lab.machine(&kernel, image)?.boot()?;

@@ -27,7 +27,7 @@ fn two_jumps(lab: &Lab) -> anyhow::Result<()> {
     }
     let mut image = lab.image_with_client()?;
     image.autostart(&[start("direct", &command)])?;
-    let kernel = e2e::artifacts::kernel(Series::V7_2)?;
+    let kernel = lab.kernel(Series::V7_2)?;
     let machine = lab.machine(&kernel, image)?.memory_mib(2048).boot()?;
     let log = machine.wait_log("direct", "preserved", PATIENCE)?;
     ensure!(log.matches(" filled").count() == ITEMS.len(), "{log}");

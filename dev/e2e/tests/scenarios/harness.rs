@@ -1,4 +1,5 @@
-//! Runs scenarios under libtest-mimic: skips with a reason, and attaches every log to a failure.
+//! Runs scenarios under libtest-mimic, each on both machines if it can: skips with a reason, and
+//! attaches every log to a failure.
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -15,6 +16,8 @@ use e2e::{Builder, Initramfs, Machine, Series, logs};
 use initrd::Permissions;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use crate::platform::Platform;
+
 /// Machines at once: each has two processors, and emulation keeps them busy.
 const MACHINES: usize = 2;
 /// Lines of each log in the report of a failure.
@@ -24,37 +27,84 @@ const REQUIRE: &str = "E2E_REQUIRE";
 /// Name of the image in the log folder; kept only when the scenario failed.
 const IMAGE: &str = "initramfs.cpio";
 
+/// In front of the name of a scenario on the emulated machine.
+const EMULATED: &str = "emulated::";
+
+type RunFn = Arc<dyn Fn(&Lab) -> anyhow::Result<()> + Send + Sync>;
+
 /// A named scenario.
 pub(crate) struct Scenario {
     name: String,
-    run_fn: Box<dyn FnOnce(&Lab) -> anyhow::Result<()> + Send>,
+    run_fn: RunFn,
+    place: Place,
 }
 
-impl Scenario {
-    /// Names a scenario.
-    pub(crate) fn new(
-        name: impl Into<String>,
-        run_fn: impl FnOnce(&Lab) -> anyhow::Result<()> + Send + 'static,
-    ) -> Self {
-        Self {
-            name: name.into(),
-            run_fn: Box::new(run_fn),
+/// Where a scenario runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On real kernels and on the emulated machine.
+    Both,
+    /// The same, but the emulated machine has to be root's: others may be root there, and nobody
+    /// else.
+    BothWithUsers,
+    /// On real kernels only, because of this.
+    Kernels(&'static str),
+}
+
+impl Place {
+    /// Why not on the emulated machine.
+    fn hindrance(self) -> Option<&'static str> {
+        match self {
+            Self::Both => None,
+            Self::BothWithUsers if rustix::process::geteuid().is_root() => None,
+            Self::BothWithUsers => Some("only root can have other users on the emulated machine"),
+            Self::Kernels(why) => Some(why),
         }
     }
 }
 
-/// Where a scenario works: its log folder and its image.
+impl Scenario {
+    /// Names a scenario, which runs on both machines.
+    pub(crate) fn new(
+        name: impl Into<String>,
+        run_fn: impl Fn(&Lab) -> anyhow::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            run_fn: Arc::new(run_fn),
+            place: Place::Both,
+        }
+    }
+
+    /// Restricts where it runs.
+    pub(crate) fn on(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+}
+
+/// Where a scenario works: its machine, its log folder and its image.
 pub(crate) struct Lab {
     folder: PathBuf,
+    platform: Platform,
 }
 
 impl Lab {
-    /// Starts an image with the agent and every kernel that is built, as
-    /// `/boot/SERIES/bzImage`.
+    /// What the scenario runs on.
+    pub(crate) const fn platform(&self) -> Platform {
+        self.platform
+    }
+
+    /// The kernel of a series on this platform.
+    pub(crate) fn kernel(&self, series: Series) -> anyhow::Result<Kernel> {
+        self.platform.kernel(series, &self.folder)
+    }
+
+    /// Starts an image with the agent and every kernel that is there, as `/boot/SERIES/bzImage`.
     pub(crate) fn image(&self) -> anyhow::Result<Initramfs> {
         let mut image = Initramfs::with_agent(&artifacts::guest_program("e2e-agent")?)?;
         for series in Series::ALL {
-            if let Ok(kernel) = artifacts::kernel(series) {
+            if let Ok(kernel) = self.kernel(series) {
                 let path = guest_kernel(series);
                 image.file(&kernel.image, &path, Permissions::DATA)?;
             }
@@ -82,7 +132,11 @@ impl Lab {
     /// Describes a machine that boots `kernel` with `image`.
     pub(crate) fn machine(&self, kernel: &Kernel, image: Initramfs) -> anyhow::Result<Builder> {
         let image = self.write_image(image)?;
-        Ok(Machine::builder(&kernel.image, &image, &self.folder))
+        let builder = Machine::builder(&kernel.image, &image, &self.folder);
+        Ok(match self.platform {
+            Platform::Kernel => builder,
+            Platform::Emulated => builder.emulated(artifacts::emulation(&kernel.release)?),
+        })
     }
 }
 
@@ -99,18 +153,37 @@ pub(crate) fn run(scenarios: Vec<Scenario>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(MACHINES);
     let times = Times::default();
-    let trials = scenarios
-        .into_iter()
-        .map(|scenario| trial(scenario, Arc::clone(&times)));
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let mut trials = Vec::new();
+    let mut hindrances = String::new();
+    for scenario in scenarios {
+        let (name, run_fn) = (scenario.name, scenario.run_fn);
+        match scenario.place.hindrance() {
+            None => {
+                let name = format!("{EMULATED}{name}");
+                let (run_fn, times) = (Arc::clone(&run_fn), Arc::clone(&times));
+                trials.push(trial(name, Platform::Emulated, run_fn, times));
+            }
+            // Writing to a string cannot fail.
+            Some(why) => drop(writeln!(hindrances, "  {name}: {why}")),
+        }
+        trials.push(trial(name, Platform::Kernel, run_fn, Arc::clone(&times)));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list && arguments.filter.is_none() {
+        print(&format!("not on the emulated machine:\n{hindrances}"));
+    }
     print_times(&times);
     conclusion.exit_code()
 }
 
 #[expect(
     clippy::print_stdout,
-    reason = "part of the test report; libtest-mimic prints no times"
+    reason = "part of the test report; libtest-mimic prints no times and no reasons"
 )]
+fn print(text: &str) {
+    println!("{text}");
+}
+
 fn print_times(times: &Times) {
     let mut text = String::new();
     for (name, took) in times.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -118,16 +191,15 @@ fn print_times(times: &Times) {
         let _infallible = writeln!(text, "{:7.2} s  {name}", took.as_secs_f64());
     }
     if !text.is_empty() {
-        println!("times:\n{text}");
+        print(&format!("times:\n{text}"));
     }
 }
 
-fn trial(scenario: Scenario, times: Times) -> Trial {
-    let name = scenario.name;
-    let run_fn = scenario.run_fn;
+fn trial(name: String, platform: Platform, run_fn: RunFn, times: Times) -> Trial {
     Trial::ignorable_test(name.clone(), move || {
         let lab = Lab {
             folder: log_folder(&name)?,
+            platform,
         };
         let start = Instant::now();
         let ended = catch_unwind(AssertUnwindSafe(|| run_fn(&lab)));

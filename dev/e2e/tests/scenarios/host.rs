@@ -11,6 +11,7 @@ use e2e::{Command, Machine, Outcome, Series, artifacts};
 use serde_json::Value;
 
 use crate::harness::{Lab, guest_kernel};
+use crate::platform::Platform;
 use crate::update;
 
 /// Longest wait for something a service or luod does.
@@ -24,6 +25,7 @@ const SIGKILL: i32 = 9;
 /// A machine with luod, and the log its agent writes to the host.
 pub(crate) struct Host {
     pub(crate) machine: Machine,
+    pub(crate) platform: Platform,
     agent_log: PathBuf,
 }
 
@@ -50,11 +52,15 @@ impl Host {
         let luod = [("luod", When::Always, "/bin/luod")];
         let all: Vec<_> = luod.iter().chain(services).map(autostart).collect();
         image.autostart(&all)?;
-        let kernel = artifacts::kernel(kernel)?;
+        let kernel = lab.kernel(kernel)?;
         let machine = lab.machine(&kernel, image)?.memory_mib(2048);
         let machine = machine.append(cmdline).boot()?;
         let agent_log = lab.folder().join("agent.log");
-        let host = Self { machine, agent_log };
+        let host = Self {
+            machine,
+            platform: lab.platform(),
+            agent_log,
+        };
         host.wait_luod()?;
         Ok(host)
     }
@@ -122,7 +128,7 @@ impl Host {
 
     /// Updates to `kernel`; it must run afterwards.
     pub(crate) fn update(&self, kernel: Series) -> anyhow::Result<()> {
-        update::update(&self.machine, kernel)?;
+        update::update(&self.machine, self.platform, kernel)?;
         self.wait_luod()
     }
 

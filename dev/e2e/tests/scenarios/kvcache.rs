@@ -44,7 +44,7 @@ fn keeps_its_data(lab: &Lab) -> anyhow::Result<()> {
     machine.wait_log("luod-2", "service attached service=cache", PATIENCE)?;
     load(&machine, "verify")?;
 
-    update(&machine, Series::V7_3)?;
+    update(&machine, lab.platform(), Series::V7_3)?;
     machine.wait_log("kvcache", "arena kept over a live update", PATIENCE)?;
     load(&machine, "verify")?;
     let status = luoctl(&machine, &["status"])?;

@@ -1,4 +1,5 @@
-//! Scenarios on real kernels in the guest machine.
+//! Scenarios on real kernels in the guest machine, and the same ones on the emulated machine: those are
+//! called `emulated::…`, and need neither kernels nor QEMU.
 //!
 //! `cargo xtask test` builds what they need and runs them, `cargo xtask test --only FILTER` some of
 //! them. A scenario whose kernels or programs are not built is skipped with the reason; with
@@ -19,6 +20,7 @@ mod kvcache;
 mod malformed;
 mod misbehaviour;
 mod planned;
+mod platform;
 mod refusals;
 mod selftests;
 mod unfinished;
@@ -26,24 +28,56 @@ mod update;
 
 use std::process::ExitCode;
 
+use harness::{Place, Scenario};
+
+/// What has to do with one machine only, and why.
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 6] = [
+    (
+        composed::scenarios,
+        "whether Linux takes a handover that Linux did not write",
+    ),
+    (
+        failures::scenarios,
+        "how a guest's kernel and QEMU fail, and what is said of it",
+    ),
+    (
+        handover::scenarios,
+        "the memory of a stopped guest, as Linux lays it out",
+    ),
+    (
+        malformed::scenarios,
+        "what Linux does with a handover that is damaged",
+    ),
+    (
+        planned::scenarios,
+        "whether Linux takes a handover that luoctl composed",
+    ),
+    (
+        selftests::scenarios,
+        "dev/luo-cases runs the kernel's own tests on the emulated machine",
+    ),
+];
+
+/// What says itself where it runs: on both machines unless there is a reason.
+const ON_BOTH: [fn() -> Vec<Scenario>; 11] = [
+    agent::scenarios,
+    boot::scenarios,
+    cancel::scenarios,
+    cases::scenarios,
+    crashes::scenarios,
+    direct::scenarios,
+    kvcache::scenarios,
+    misbehaviour::scenarios,
+    refusals::scenarios,
+    unfinished::scenarios,
+    update::scenarios,
+];
+
 fn main() -> ExitCode {
-    let mut scenarios = Vec::new();
-    scenarios.extend(agent::scenarios());
-    scenarios.extend(boot::scenarios());
-    scenarios.extend(cancel::scenarios());
-    scenarios.extend(cases::scenarios());
-    scenarios.extend(composed::scenarios());
-    scenarios.extend(crashes::scenarios());
-    scenarios.extend(direct::scenarios());
-    scenarios.extend(failures::scenarios());
-    scenarios.extend(handover::scenarios());
-    scenarios.extend(kvcache::scenarios());
-    scenarios.extend(malformed::scenarios());
-    scenarios.extend(misbehaviour::scenarios());
-    scenarios.extend(planned::scenarios());
-    scenarios.extend(refusals::scenarios());
-    scenarios.extend(selftests::scenarios());
-    scenarios.extend(unfinished::scenarios());
-    scenarios.extend(update::scenarios());
-    harness::run(scenarios)
+    let on_both = ON_BOTH.into_iter().flat_map(|family| family());
+    let on_kernels = ON_KERNELS.into_iter().flat_map(|(family, why)| {
+        let all = family().into_iter();
+        all.map(move |scenario| scenario.on(Place::Kernels(why)))
+    });
+    harness::run(on_both.chain(on_kernels).collect())
 }

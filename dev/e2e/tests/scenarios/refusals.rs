@@ -6,8 +6,9 @@ use anyhow::{Context as _, ensure};
 use e2e::protocol::When;
 use e2e::{Command, Series};
 
-use crate::harness::{Lab, Scenario, guest_kernel};
+use crate::harness::{Lab, Place, Scenario, guest_kernel};
 use crate::host::{Host, check_refusal, update_line};
+use crate::platform::Platform;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A user without any right.
@@ -28,24 +29,29 @@ const OFFERS: [(&str, &str); 4] = [
     ),
 ];
 
+/// On a kernel without `/dev/liveupdate`.
+const NO_DEVICE: Place = Place::Kernels("an emulated kernel always has the device");
+
 /// Scenarios of this file.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("refusals::with_luod", with_luod),
+        Scenario::new("refusals::with_luod", with_luod).on(Place::BothWithUsers),
         Scenario::new("refusals::without_liveupdate_on", |lab| {
             no_device(
                 lab,
                 "liveupdate=off",
                 "add liveupdate=on to its command line",
             )
-        }),
+        })
+        .on(NO_DEVICE),
         Scenario::new("refusals::with_kho_off", |lab| {
             no_device(
                 lab,
                 "kho=off",
                 "started with KHO off (kho=off); live update needs it, remove that",
             )
-        }),
+        })
+        .on(NO_DEVICE),
     ]
 }
 
@@ -125,7 +131,10 @@ fn images(host: &Host) -> anyhow::Result<()> {
         let line = format!("update --kernel {kernel} --reuse-cmdline");
         host.refused(&line, 7, parts)
     };
-    refused("/bin/luoctl", &["no kernel image", nothing])?;
+    // To the emulated machine any file is a kernel.
+    if host.platform == Platform::Kernel {
+        refused("/bin/luoctl", &["no kernel image", nothing])?;
+    }
     refused("/no/such/kernel", &["the kernel /no/such/kernel", nothing])?;
     refused("/boot", &["the kernel /boot: is a directory", nothing])?;
     host.machine.write_file("/tmp/empty", 0o600, b"")?;

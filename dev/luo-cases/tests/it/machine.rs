@@ -69,6 +69,57 @@ fn every_generation_is_another_boot_with_the_image_it_was_given() {
     assert_eq!((release, release_2), ("7.2.13", "7.3.4"));
 }
 
+/// The setup header of a bzImage that says to be `release`, and something for the code.
+fn kernel_image(release: &str) -> Vec<u8> {
+    let mut file = vec![0; 2 * 512 + 16];
+    let mut put = |offset: usize, bytes: &[u8]| {
+        file[offset..offset + bytes.len()].copy_from_slice(bytes);
+    };
+    put(0x1f1, &[1]);
+    put(0x1f4, &1_u32.to_le_bytes());
+    put(0x1fe, &0xaa55_u16.to_le_bytes());
+    put(0x200, &[0xeb, 106]);
+    put(0x202, b"HdrS");
+    put(0x206, &0x020f_u16.to_le_bytes());
+    put(0x20e, &0x0100_u16.to_le_bytes());
+    put(0x230, &0x20_0000_u32.to_le_bytes());
+    put(0x260, &0x1000_u32.to_le_bytes());
+    put(0x300, format!("{release} (builder) #1\0").as_bytes());
+    file
+}
+
+#[test]
+fn a_kernel_image_says_the_release_of_the_next_generation() {
+    let programs = Programs::new();
+    fs::write(programs.path("kernel"), kernel_image("7.3.4-made-up")).unwrap();
+    let script = "uname -r; case $LUO_EMU_GENERATION in 1) ./luo-cases kexec kernel;; \
+                  2) echo any > kernel; ./luo-cases kexec kernel;; esac";
+    let output = programs.script(&["--release", "7.2.13"], User::Own, script);
+    assert_eq!(printed(&output), "7.2.13\n7.3.4-made-up\n7.2.13\n");
+}
+
+#[test]
+fn an_image_that_scratch_has_no_room_for_is_refused() {
+    let script = "truncate -s 300G kernel; ./luo-cases kexec kernel";
+    let text = messages(&Programs::new().script(&[], User::Own, script));
+    assert!(
+        text.contains("do not fit into the KHO scratch areas"),
+        "{text}"
+    );
+}
+
+#[test]
+fn descriptors_are_known_in_a_pid_namespace_too() {
+    let script = "exec unshare -r -m -p -f --mount-proc sh -c \
+                  'exec 9< /dev/liveupdate; readlink /proc/self/fd/9'";
+    let output = Programs::new().script(&[], User::Own, script);
+    if messages(&output).contains("unshare failed") {
+        eprintln!("skipped: no user namespaces here");
+        return;
+    }
+    assert_eq!(printed(&output), "/dev/liveupdate\n");
+}
+
 #[test]
 fn the_next_program_runs_in_the_next_generation() {
     let programs = Programs::new();

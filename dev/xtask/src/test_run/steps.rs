@@ -11,6 +11,9 @@ use super::runner::Extent;
 use crate::prerequisites::{self, Purpose};
 use crate::{files, fuzz, guest, layers, links};
 
+/// In front of the names of tests on the emulated machine.
+const EMULATED: &str = "emulated::";
+
 /// The body of a step.
 pub(super) type StepFn = fn(&Context) -> Result<Report>;
 
@@ -30,7 +33,7 @@ const fn step(name: &'static str, needs: &'static [&'static str], run: StepFn) -
 /// Lists the steps of an extent.
 pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
     let mut steps = match extent {
-        Extent::Quick => on_this_machine(),
+        Extent::Quick => [on_this_machine(), on_emulated_machines(context)].concat(),
         Extent::Full => [on_this_machine(), before_machines()].concat(),
         Extent::Scenarios(_) => before_machines(),
     };
@@ -58,6 +61,18 @@ fn on_this_machine() -> Vec<Step> {
         step("unit tests", &["test tools"], unit_tests),
         step("doctests", &[], doctests),
         step("fuzz", &[], bounded_fuzz),
+    ]
+}
+
+/// Scenarios without kernels; a full run has them among its machine tests.
+fn on_emulated_machines(context: &Context) -> Vec<Step> {
+    if context.workspace.emulated_tests().is_empty() {
+        return Vec::new();
+    }
+    let needs = &["guest programs"];
+    vec![
+        step("guest programs", &[], guest_programs),
+        step("emulated machine tests", needs, emulated_tests),
     ]
 }
 
@@ -232,6 +247,19 @@ fn machine_tests(context: &Context) -> Result<Report> {
     Ok(report)
 }
 
+/// Runs those of the tests above that need no kernels. A host that does not let them is told by a skip.
+fn emulated_tests(context: &Context) -> Result<Report> {
+    let mut report = Report::default();
+    for (package, test) in context.workspace.emulated_tests() {
+        let name = format!("{package} {test} emulated");
+        let test = ["test", "--package", &package, "--test", &test];
+        let command = context.cargo(&[&test[..], &["--", EMULATED]].concat());
+        let found = context.long_tests(&name, command)?;
+        report.add(strictly(context.strictness, found));
+    }
+    Ok(report)
+}
+
 /// Under continuous integration a test that did not run has failed.
 fn strictly(strictness: Strictness, mut report: Report) -> Report {
     if strictness == Strictness::Strict && report.counts.skipped > 0 {
@@ -277,6 +305,17 @@ mod tests {
         let quick = names(&Extent::Quick, &declared);
         assert!(quick.contains(&"unit tests"));
         assert!(!quick.contains(&"kernels") && !quick.contains(&"machine tests"));
+        assert!(!quick.contains(&"emulated machine tests"));
+    }
+
+    #[test]
+    fn quick_runs_what_needs_an_emulated_machine_only() {
+        let tests = json!({ "machine-tests": ["scenarios"], "emulated-tests": ["scenarios"] });
+        let declared = context(&json!({ "xtask": tests }));
+        let quick = names(&Extent::Quick, &declared);
+        assert!(quick.ends_with(&["guest programs", "emulated machine tests"]));
+        assert!(!quick.contains(&"kernels") && !quick.contains(&"machine tests"));
+        assert!(!names(&Extent::Full, &declared).contains(&"emulated machine tests"));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! `kexec_file_load()` and `reboot()`.
 
+use std::fs::File;
 use std::os::fd::RawFd;
+use std::os::unix::fs::FileExt as _;
 
+use kimage::BzImage;
 use luo::Errno;
 use notify_sys::{Notification, Task};
 use rustix::fs::{FileType, OFlags};
@@ -19,6 +22,8 @@ const UNLOAD: u64 = 0x1;
 const ON_CRASH: u64 = 0x2;
 const NO_INITRAMFS: u64 = 0x4;
 const KNOWN_FLAGS: u64 = 0x3f;
+/// A larger kernel is not looked into.
+const MAX_KERNEL: u64 = 256 << 20;
 /// `COMMAND_LINE_SIZE` of x86 and arm64.
 const MAX_CMDLINE: u64 = 2048;
 
@@ -35,7 +40,7 @@ const KEXEC: u32 = 0x4558_4543;
 
 impl Generation<'_> {
     /// The order is that of the call in `kernel/kexec_file.c`, v7.3. Any file will do as a kernel:
-    /// there is no processor to run it.
+    /// there is no processor to run it. From a kernel of x86 its release is taken.
     pub(super) fn kexec_file_load(
         &mut self,
         call: &Notification,
@@ -62,40 +67,33 @@ impl Generation<'_> {
             Err(errno) => Outcome::Fail(errno),
             // No memory is reserved for a crash kernel.
             Ok(_) if is_crash => Outcome::Fail(EADDRNOTAVAIL),
-            Ok(cmdline) => {
-                self.kernel.load(cmdline);
+            Ok(loaded) => {
+                self.kernel.load(loaded.cmdline, loaded.release);
                 self.report(&Event::Loaded);
                 Outcome::Value(0)
             }
         }
     }
 
-    /// The command line, when everything can be loaded.
-    fn check_load(&self, task: Task, load: &KexecFileLoad) -> Result<Vec<u8>, Errno> {
-        self.check_image(task, load.kernel)?;
+    /// What of it is kept, when everything can be loaded.
+    fn check_load(&self, task: Task, load: &KexecFileLoad) -> Result<Loaded, Errno> {
+        let kernel_bytes = self.check_image(task, load.kernel)?;
+        let mut initrd_bytes = 0;
         if load.flags & NO_INITRAMFS == 0 {
-            self.check_image(task, load.initrd)?;
+            initrd_bytes = self.check_image(task, load.initrd)?;
         }
-        if load.cmdline_len > MAX_CMDLINE {
-            return Err(Errno::EINVAL);
+        let cmdline = read_cmdline(task, load)?;
+        let kernel = kernel_of(task, load.kernel);
+        let needed_bytes = kernel.as_ref().map_or(kernel_bytes, |it| it.needed_bytes);
+        if load.flags & ON_CRASH == 0 && !self.kernel.has_room(&[needed_bytes, initrd_bytes]) {
+            return Err(EADDRNOTAVAIL);
         }
-        let len = usize::try_from(load.cmdline_len).or(Err(Errno::EINVAL))?;
-        let mut cmdline = vec![0; len];
-        if task.read(load.cmdline, &mut cmdline).is_err() {
-            return Err(Errno::EFAULT);
-        }
-        match cmdline.pop() {
-            None | Some(0) => {}
-            Some(_) => return Err(Errno::EINVAL),
-        }
-        // A string: it ends with its first NUL.
-        let end = cmdline.iter().position(|&byte| byte == 0);
-        cmdline.truncate(end.unwrap_or(cmdline.len()));
-        Ok(cmdline)
+        let release = kernel.and_then(|it| it.release);
+        Ok(Loaded { cmdline, release })
     }
 
-    /// `kernel_read_file_from_fd()`: open for reading, a regular file, not empty.
-    fn check_image(&self, task: Task, fd: RawFd) -> Result<(), Errno> {
+    /// The size of a file that can be read: `kernel_read_file_from_fd()`: open for reading, a regular file, not empty.
+    fn check_image(&self, task: Task, fd: RawFd) -> Result<u64, Errno> {
         if caller::held(&self.objects, task, fd).is_some() {
             return Err(Errno::EINVAL);
         }
@@ -106,10 +104,10 @@ impl Generation<'_> {
         }
         let stat = rustix::fs::fstat(&file).map_err(errno)?;
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if is_file && stat.st_size > 0 {
-            return Ok(());
+        match u64::try_from(stat.st_size) {
+            Ok(bytes) if is_file && bytes > 0 => Ok(bytes),
+            _ => Err(Errno::EINVAL),
         }
-        Err(Errno::EINVAL)
     }
 
     /// Nothing of it reaches the host.
@@ -174,4 +172,55 @@ impl Generation<'_> {
             self.report(&Event::NothingToCorrupt(part));
         }
     }
+}
+
+/// What is kept of an image.
+struct Loaded {
+    cmdline: Vec<u8>,
+    release: Option<String>,
+}
+
+fn read_cmdline(task: Task, load: &KexecFileLoad) -> Result<Vec<u8>, Errno> {
+    if load.cmdline_len > MAX_CMDLINE {
+        return Err(Errno::EINVAL);
+    }
+    let len = usize::try_from(load.cmdline_len).or(Err(Errno::EINVAL))?;
+    let mut cmdline = vec![0; len];
+    if task.read(load.cmdline, &mut cmdline).is_err() {
+        return Err(Errno::EFAULT);
+    }
+    match cmdline.pop() {
+        None | Some(0) => {}
+        Some(_) => return Err(Errno::EINVAL),
+    }
+    // A string: it ends with its first NUL.
+    let end = cmdline.iter().position(|&byte| byte == 0);
+    cmdline.truncate(end.unwrap_or(cmdline.len()));
+    Ok(cmdline)
+}
+
+/// A kernel that a file is.
+struct KernelFile {
+    /// What `uname -r` says on it.
+    release: Option<String>,
+    /// Memory that it wants to start in: `init_size`, which `bzImage64_load()` asks for
+    /// (`arch/x86/kernel/kexec-bzimage64.c`, v7.3).
+    needed_bytes: u64,
+}
+
+/// The kernel that a file of a task is, when it is a bzImage.
+fn kernel_of(task: Task, fd: RawFd) -> Option<KernelFile> {
+    let file = File::from(task.duplicate_fd(fd).ok()?);
+    let len = file.metadata().ok()?.len();
+    if len > MAX_KERNEL {
+        return None;
+    }
+    let mut content = vec![0; usize::try_from(len).ok()?];
+    // Not where the task reads.
+    file.read_exact_at(&mut content, 0).ok()?;
+    let image = BzImage::parse(&content).ok()?;
+    Some(KernelFile {
+        release: image.release().map(str::to_owned),
+        needed_bytes: image.needed_bytes(),
+    })
 }
