@@ -2,6 +2,7 @@
 //! attaches every log to a failure.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -154,7 +155,7 @@ pub(crate) fn run(scenarios: Vec<Scenario>) -> ExitCode {
     arguments.test_threads.get_or_insert(MACHINES);
     let times = Times::default();
     let mut trials = Vec::new();
-    let mut hindrances = String::new();
+    let mut left_out: BTreeMap<(String, &str), usize> = BTreeMap::new();
     for scenario in scenarios {
         let (name, run_fn) = (scenario.name, scenario.run_fn);
         match scenario.place.hindrance() {
@@ -163,14 +164,19 @@ pub(crate) fn run(scenarios: Vec<Scenario>) -> ExitCode {
                 let (run_fn, times) = (Arc::clone(&run_fn), Arc::clone(&times));
                 trials.push(trial(name, Platform::Emulated, run_fn, times));
             }
-            // Writing to a string cannot fail.
-            Some(why) => drop(writeln!(hindrances, "  {name}: {why}")),
+            Some(why) => {
+                let (family, _) = name.split_once("::").unwrap_or((&name, ""));
+                *left_out.entry((family.to_owned(), why)).or_default() += 1;
+            }
         }
         trials.push(trial(name, Platform::Kernel, run_fn, Arc::clone(&times)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list && arguments.filter.is_none() {
-        print(&format!("not on the emulated machine:\n{hindrances}"));
+        let lines = left_out.iter();
+        let lines = lines.map(|((family, why), count)| format!("\n  {count} of {family}: {why}"));
+        let text: String = lines.collect();
+        print(&format!("not on the emulated machine:{text}"));
     }
     print_times(&times);
     conclusion.exit_code()
