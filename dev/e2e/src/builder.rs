@@ -25,9 +25,10 @@ pub const COMMAND_LINE: &str = "console=ttyS0 liveupdate=on kho=on retain_initrd
 /// twice what the kernel has reserved when it boots (`kho_reserve_scratch`,
 /// `kernel/liveupdate/kexec_handover.c`, v7.2 and v7.3): here 160 to 220 MiB each, and more with a
 /// larger image. The randomised place of the kernel splits the memory, so that both fit for sure
-/// only when there is room for three. With 512 MiB now and then one does not, and KHO turns itself
-/// off ("Failed to reserve scratch area").
-const MEMORY_MIB: u32 = 1024;
+/// only when there is room for three. With 512 MiB now and then one does not, with 1 GiB and the
+/// largest images once in hundreds of boots, and KHO turns itself off ("Failed to reserve scratch
+/// area").
+const MEMORY_MIB: u32 = 1536;
 
 /// Longest boot, in emulation on a busy host.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
@@ -59,7 +60,7 @@ impl Builder {
         }
     }
 
-    /// Sets the memory (1 GiB else). Less may leave no room for KHO's scratch areas: see the note on
+    /// Sets the memory (1.5 GiB else). Less may leave no room for KHO's scratch areas: see the note on
     /// the default in this file.
     #[must_use]
     pub const fn memory_mib(mut self, memory_mib: u32) -> Self {
