@@ -29,7 +29,7 @@ use crate::harness::{Lab, Scenario};
 
 /// How long a kernel that stops before its console is given to say something. It cannot be told
 /// from one that is slow, only from one that has said something: that is looked at first.
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(6);
 /// The case that is run on every kernel.
 const CONTROL: &str = "fdt_of_kho_v3";
 /// What a kernel says that takes a handover.

@@ -110,10 +110,10 @@ fn sessions(lab: &Lab, way: &[Series], count: usize) -> anyhow::Result<()> {
         "/bin/e2e-client service --name s --count {count} --item empty --item one-byte \
          --item position --item sealed --item sparse"
     );
-    // A gibibyte where there is time for it: filling and comparing it is most of a scenario. The host
-    // of an emulated machine has the pages of both generations and those on the way.
+    // A gibibyte once in each direction: filling and comparing it is most of a scenario. The host of an
+    // emulated machine has the pages of both generations and those on the way.
     let full = match (count, rest, lab.platform()) {
-        (1, [_], Platform::Kernel) => " --item full:1024",
+        (1, [to], Platform::Kernel) if to != first => " --item full:1024",
         (1, ..) => " --item full:64",
         _ => "",
     };
