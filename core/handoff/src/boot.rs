@@ -4,11 +4,10 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
-use kho::PhysAddr;
-use kho_abi::setup_data::{KhoData, SetupData, SetupType};
+use kho::{Location, PhysAddr};
+use kho_abi::setup_data::{KhoData, SetupData};
 use kimage::BzImage;
 use kimage::bzimage::{ENTRY64_OFFSET, XLoadFlags};
-use zerocopy::IntoBytes as _;
 
 use crate::boot_params::{Pointers, zero_page};
 use crate::error::Error;
@@ -220,20 +219,13 @@ impl<'a> Boot<'a> {
     /// hang.
     fn setup_data(&self, addr: PhysAddr) -> Vec<u8> {
         let array = self.handover.scratch.to_bytes();
-        let mut node = SetupData {
-            next: 0,
-            kind: SetupType::KEXEC_KHO,
-            len: u32::try_from(size_of::<KhoData>()).unwrap_or(u32::MAX),
-        }
-        .as_bytes()
-        .to_vec();
-        let data = KhoData {
-            fdt_addr: self.handover.fdt.0,
-            fdt_size: PAGE,
-            scratch_addr: addr.0.saturating_add(NODE_BYTES),
-            scratch_size: length(&array),
+        let location = Location {
+            fdt: self.handover.fdt,
+            fdt_bytes: PAGE,
+            scratch: PhysAddr(addr.0.saturating_add(NODE_BYTES)),
+            scratch_bytes: length(&array),
         };
-        node.extend(data.as_bytes());
+        let mut node = location.to_setup_data(PhysAddr(0));
         node.extend(array);
         node
     }

@@ -121,12 +121,7 @@ impl Location {
                 }
                 let behind = PhysAddr(addr.0.saturating_add(16));
                 let data: KhoData = mem.read_value(behind)?;
-                return Ok(Some(Self {
-                    fdt: PhysAddr(data.fdt_addr),
-                    fdt_bytes: data.fdt_size,
-                    scratch: PhysAddr(data.scratch_addr),
-                    scratch_bytes: data.scratch_size,
-                }));
+                return Ok(Some(data.into()));
             }
             addr = PhysAddr(node.next);
         }
@@ -202,6 +197,17 @@ impl Location {
             fdt: self.fdt,
             scratch: ScratchAreas::read(&array).areas().to_vec(),
         })
+    }
+}
+
+impl From<KhoData> for Location {
+    fn from(data: KhoData) -> Self {
+        Self {
+            fdt: PhysAddr(data.fdt_addr),
+            fdt_bytes: data.fdt_size,
+            scratch: PhysAddr(data.scratch_addr),
+            scratch_bytes: data.scratch_size,
+        }
     }
 }
 

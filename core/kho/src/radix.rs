@@ -139,22 +139,24 @@ impl RadixTree {
         let page_size = mem.page_size();
         let bits = page_size.radix_bitmap_bits();
         let low = low_bits(key.word(), bits);
-        let mut node = self.root;
-        for level in inner_levels(page_size) {
-            let next = PhysAddr(mem.read_value(slot(node, key, level, page_size)?)?);
-            if next.0 == 0 {
-                return Ok(None);
-            }
-            node = check_node(next, page_size)?;
-        }
+        let Some(addr) = self.leaf_addr(mem, key)? else {
+            return Ok(None);
+        };
         Ok(Some(Leaf {
-            addr: node,
+            addr,
             first_key: key.word() & !low,
-            bitmap: mem.read_page(node)?,
+            bitmap: mem.read_page(addr)?,
         }))
     }
 
     fn find(&self, mem: &impl PhysMem, key: Key) -> Result<Option<(PhysAddr, u8)>, RadixError> {
+        let leaf = self.leaf_addr(mem, key)?;
+        leaf.map(|leaf| leaf_bit(leaf, key, mem.page_size()))
+            .transpose()
+    }
+
+    /// The page of the leaf a key is in, or would be in.
+    fn leaf_addr(&self, mem: &impl PhysMem, key: Key) -> Result<Option<PhysAddr>, RadixError> {
         let page_size = mem.page_size();
         let mut node = self.root;
         for level in inner_levels(page_size) {
@@ -164,7 +166,7 @@ impl RadixTree {
             }
             node = check_node(next, page_size)?;
         }
-        leaf_bit(node, key, page_size).map(Some)
+        Ok(Some(node))
     }
 
     /// Every key in ascending order: blocks by falling order, then by address.

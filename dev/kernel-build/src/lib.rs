@@ -41,7 +41,7 @@ pub use fragment::{Fragment, LostOption};
 pub use kernel::{Entry, Kernel, entries, locate, locate_key};
 pub use logged_command::{Finished, LoggedCommand, Progress};
 pub use record::{Origin, Record};
-pub use selftests::SELFTEST_PROGRAMS;
+pub use selftests::{JUMP_SELFTESTS, SELFTEST_PROGRAMS};
 pub use series::{KernelSeries, UnknownSeries};
 pub use series_build::{Freshness, build_series};
 pub use tree_build::build_tree;

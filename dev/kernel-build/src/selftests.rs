@@ -20,6 +20,24 @@ pub const SELFTEST_PROGRAMS: [&str; 5] = [
     "luo_stress_sessions",
 ];
 
+/// Those of them with a stage before a jump and one after it, and what each prints at its end when all is well
+/// (`tools/testing/selftests/liveupdate/luo_*.c`, v7.2 and v7.3).
+pub const JUMP_SELFTESTS: [(&str, &str); 4] = [
+    ("luo_kexec_simple", "--- SIMPLE KEXEC TEST PASSED ---"),
+    (
+        "luo_multi_session",
+        "--- MULTI-SESSION KEXEC TEST PASSED ---",
+    ),
+    (
+        "luo_stress_files",
+        "--- MANY-FILES KEXEC TEST PASSED (500 files) ---",
+    ),
+    (
+        "luo_stress_sessions",
+        "--- MANY-SESSIONS KEXEC TEST PASSED (2000 sessions) ---",
+    ),
+];
+
 const SELFTESTS: &str = "tools/testing/selftests";
 
 /// Returns the folder with the programs; of a package's kernel they are built once, of a user's tree each time.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kho::{PhysAddr, PhysMem, RootFdt, ScratchAreas};
+use kho::{Location, PhysAddr, PhysMem, RootFdt, ScratchAreas};
 use kho_abi::setup_data::{KhoData, SetupData, SetupType};
 use zerocopy::FromBytes as _;
 
@@ -22,8 +22,6 @@ pub struct Found {
 
 /// Bytes that are looked at in one go.
 const STEP: usize = 1 << 20;
-/// Areas that are believed: low, global, and one for each of 1024 nodes.
-const MAX_AREAS: u64 = 1026;
 
 impl Image {
     /// The handover whose root FDT is at `root`, without a search: scratch stays unknown.
@@ -112,22 +110,13 @@ impl Image {
 
     fn scratch_of(&self, data: &KhoData) -> Option<ScratchAreas> {
         let page_bytes = u64::try_from(self.page_size().bytes()).ok()?;
-        let entry = 16;
-        let believable = data.fdt_size == page_bytes
-            && data.scratch_size.is_multiple_of(entry)
-            && data.scratch_size / entry <= MAX_AREAS;
-        if !believable {
+        if data.fdt_size != page_bytes || !data.scratch_size.is_multiple_of(16) {
             return None;
         }
-        let mut bytes = vec![0; usize::try_from(data.scratch_size).ok()?];
-        self.read(PhysAddr(data.scratch_addr), &mut bytes).ok()?;
-        let areas = ScratchAreas::read(&bytes);
+        let handoff = Location::from(*data).handoff(self).ok()?;
         // Until the jump has copied the next kernel's segments to their places, nothing is there.
-        areas
-            .areas()
-            .iter()
-            .any(|area| area.bytes != 0)
-            .then_some(areas)
+        let is_there = handoff.scratch.iter().any(|area| area.bytes != 0);
+        is_there.then(|| ScratchAreas::new(handoff.scratch))
     }
 }
 

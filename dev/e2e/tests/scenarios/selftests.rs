@@ -11,27 +11,12 @@ use anyhow::{Context as _, ensure};
 use e2e::protocol::BootedBy;
 use e2e::{Command, Machine, Series, artifacts};
 use initrd::Permissions;
+use kernel_build::JUMP_SELFTESTS;
 
 use crate::harness::{Lab, Scenario, guest_kernel};
 
 /// Tests in `liveupdate.c` of both kernels.
 const DEVICE_TESTS: usize = 15;
-/// The programs with two stages, and what each prints at its end when all is well.
-const TWO_STAGES: [(&str, &str); 4] = [
-    ("luo_kexec_simple", "--- SIMPLE KEXEC TEST PASSED ---"),
-    (
-        "luo_multi_session",
-        "--- MULTI-SESSION KEXEC TEST PASSED ---",
-    ),
-    (
-        "luo_stress_files",
-        "--- MANY-FILES KEXEC TEST PASSED (500 files) ---",
-    ),
-    (
-        "luo_stress_sessions",
-        "--- MANY-SESSIONS KEXEC TEST PASSED (2000 sessions) ---",
-    ),
-];
 /// From, to.
 const JUMPS: [(Series, Series); 3] = [
     (Series::V7_2, Series::V7_3),
@@ -72,7 +57,7 @@ fn device_tests(lab: &Lab, series: Series) -> anyhow::Result<()> {
 fn kexec_tests(lab: &Lab, from: Series, to: Series) -> anyhow::Result<()> {
     let target = artifacts::kernel(to)?;
     let machine = boot(lab, from)?;
-    for (program, _) in TWO_STAGES {
+    for (program, _) in JUMP_SELFTESTS {
         run_stage(&machine, program, "1")?;
     }
     let kernel = guest_kernel(to);
@@ -87,7 +72,7 @@ fn kexec_tests(lab: &Lab, from: Series, to: Series) -> anyhow::Result<()> {
         target.release
     );
     ensure!(hello.booted_by == BootedBy::Kexec, "{hello:?}");
-    for (program, passed) in TWO_STAGES {
+    for (program, passed) in JUMP_SELFTESTS {
         let printed = run_stage(&machine, program, "2")?;
         ensure!(
             printed.contains(passed),

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::emulator::{Programs, User, messages, printed};
+use super::emulator::{Programs, User, messages, printed, skipped};
 
 fn code(options: &[&str], script: &str) -> Option<i32> {
     let output = Programs::new().script(options, User::Own, script);
@@ -114,8 +114,7 @@ fn descriptors_are_known_in_a_pid_namespace_too() {
                   'exec 9< /dev/liveupdate; readlink /proc/self/fd/9'";
     let output = Programs::new().script(&[], User::Own, script);
     if messages(&output).contains("unshare failed") {
-        eprintln!("skipped: no user namespaces here");
-        return;
+        return skipped("a user may make no user namespaces");
     }
     assert_eq!(printed(&output), "/dev/liveupdate\n");
 }
@@ -207,7 +206,7 @@ fn a_preserved_file_that_grew_is_told_of() {
 #[test]
 fn who_is_not_root_on_a_machine_of_roots_is_refused() {
     if !rustix::process::geteuid().is_root() {
-        return;
+        return skipped("only root can become another user");
     }
     let script = "exec setpriv --reuid 65534 --regid 65534 --clear-groups ./luo-cases kexec kernel";
     let output = Programs::new().script(&[], User::Own, script);

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use kernel_build::{Kernel, KernelSeries};
+use kernel_build::{JUMP_SELFTESTS, Kernel, KernelSeries};
 
 use crate::emulator::{Programs, User, printed, two_stages};
 
@@ -22,23 +22,6 @@ mod emulator;
 const REQUIRE: &str = "E2E_REQUIRE";
 
 const TESTS: &str = "tools/testing/selftests/liveupdate";
-
-/// The programs with two stages, and what each prints at its end when all is well.
-const TWO_STAGES: [(&str, &str); 4] = [
-    ("luo_kexec_simple", "--- SIMPLE KEXEC TEST PASSED ---"),
-    (
-        "luo_multi_session",
-        "--- MULTI-SESSION KEXEC TEST PASSED ---",
-    ),
-    (
-        "luo_stress_files",
-        "--- MANY-FILES KEXEC TEST PASSED (500 files) ---",
-    ),
-    (
-        "luo_stress_sessions",
-        "--- MANY-SESSIONS KEXEC TEST PASSED (2000 sessions) ---",
-    ),
-];
 
 /// How a program is linked.
 #[derive(Clone, Copy, Debug)]
@@ -104,12 +87,12 @@ fn all_tests(build: Build) {
     let Some(kernel) = kernel() else { return };
     let programs = Programs::new();
     programs.compile(&kernel, "liveupdate", build);
-    for (program, _) in TWO_STAGES {
+    for (program, _) in JUMP_SELFTESTS {
         programs.compile(&kernel, program, build);
     }
     for user in User::all() {
         device_tests(&programs, user, "exec ./liveupdate");
-        for (program, passed) in TWO_STAGES {
+        for (program, passed) in JUMP_SELFTESTS {
             let script = two_stages(&format!("./{program}"), &format!("./{program} -s 2"));
             let text = printed(&programs.script(&["--quiet"], user, &script));
             assert!(
@@ -145,12 +128,12 @@ fn the_kernels_tests_pass_under_strace() {
     }
     let programs = Programs::new();
     programs.compile(&kernel, "liveupdate", Build::Dynamic);
-    for (program, _) in TWO_STAGES {
+    for (program, _) in JUMP_SELFTESTS {
         programs.compile(&kernel, program, Build::Dynamic);
     }
     for user in User::all() {
         device_tests(&programs, user, "strace -f -o /dev/null ./liveupdate");
-        for (program, passed) in TWO_STAGES {
+        for (program, passed) in JUMP_SELFTESTS {
             // Not the child that stays behind to hold the sessions: strace would wait for its end, and
             // only the jump ends it.
             let traced = format!("strace -o /dev/null ./{program}");
