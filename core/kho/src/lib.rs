@@ -37,6 +37,8 @@ pub mod memblock;
 mod metadata;
 mod phys;
 mod radix;
+#[cfg(test)]
+mod recorded;
 mod root_fdt;
 mod scratch;
 mod sparse;

@@ -188,9 +188,12 @@ mod tests {
     use std::vec;
 
     use super::*;
+    use crate::recorded;
 
-    /// The blob at 0x86f000 in a handover of Linux 7.3.4.
-    const LINUX: &[u8] = include_bytes!("memblock/regions-7.3.4.dtb");
+    /// The blob of memblock in a handover of Linux 7.3.4.
+    fn linux() -> Vec<u8> {
+        recorded::page(0x86_f000, 210)
+    }
 
     fn region(label: &str, start: u64, bytes: u64) -> Region {
         Region {
@@ -203,9 +206,9 @@ mod tests {
     #[test]
     fn a_list_of_linux_is_read_and_written_byte_for_byte() {
         let regions = vec![region("rmtest", 0x1ec0_0000, 0x20_0000)];
-        let read: Result<Vec<Region>, _> = read(LINUX).unwrap().into_iter().collect();
+        let read: Result<Vec<Region>, _> = read(&linux()).unwrap().into_iter().collect();
         assert_eq!(read.as_ref(), Ok(&regions));
-        assert_eq!(to_fdt(&regions).unwrap(), LINUX);
+        assert_eq!(to_fdt(&regions).unwrap(), linux());
     }
 
     #[test]
@@ -238,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_region_that_is_not_complete_is_named() {
-        let mut bytes = LINUX.to_vec();
+        let mut bytes = linux();
         let at = bytes
             .windows(14)
             .position(|word| word == b"reserve-mem-v1")

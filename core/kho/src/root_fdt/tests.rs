@@ -1,15 +1,17 @@
 //! The root FDT against bytes of Linux, and against damage.
 
+use std::sync::LazyLock;
 use std::vec;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::recorded;
 
 const PAGE: PageSize = PageSize::Size4K;
 
-/// The page at 0x5cc000 in a handover of Linux 7.3.4.
-const LINUX: &[u8] = include_bytes!("root-7.3.4.dtb");
+/// The root FDT in a handover of Linux 7.3.4.
+static LINUX: LazyLock<Vec<u8>> = LazyLock::new(|| recorded::page(0x5c_c000, 345));
 
 fn seen() -> RootFdt {
     let subtree = |name: &str, data, size| Subtree {
@@ -29,9 +31,9 @@ fn seen() -> RootFdt {
 
 #[test]
 fn a_root_of_linux_is_read_and_written_byte_for_byte() {
-    let root = RootFdt::read(LINUX).unwrap();
+    let root = RootFdt::read(&LINUX).unwrap();
     assert_eq!(root, seen());
-    assert_eq!(root.to_bytes(PAGE).unwrap(), LINUX);
+    assert_eq!(root.to_bytes(PAGE).unwrap(), *LINUX);
 }
 
 #[test]
