@@ -129,7 +129,7 @@ pub(crate) struct BootArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
-    /// ELF dump, raw image, or folder with pages.bin and index.txt [default: the running kernel]
+    /// ELF dump, raw image, /dev/mem, or folder with pages.bin and index.txt [default: the running kernel]
     #[arg(value_name = "SOURCE")]
     pub(crate) source: Option<PathBuf>,
 

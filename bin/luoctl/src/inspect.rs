@@ -76,8 +76,8 @@ fn open(args: &InspectArgs) -> Result<(Image, String), Failure> {
         message: chain(error),
         hint: match args.source {
             Some(_) => "an ELF dump, a raw image, or a folder with pages.bin and index.txt".into(),
-            None => "memory of the running kernel is in /proc/kcore: it takes root and \
-                     CONFIG_PROC_KCORE; or name a dump"
+            None => "it takes root, and a kernel with CONFIG_PROC_KCORE, or CONFIG_DEVMEM without \
+                     CONFIG_STRICT_DEVMEM; or name a dump"
                 .into(),
         },
     };

@@ -1,5 +1,6 @@
 //! Why an image cannot be used.
 
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -45,4 +46,34 @@ pub enum ImageError {
         /// Which.
         path: PathBuf,
     },
+    /// Addresses of memory are not shown.
+    #[error("{}: no address of memory: it takes root", path.display())]
+    Hidden {
+        /// Where they would be.
+        path: PathBuf,
+    },
+    /// A device of memory that memory cannot be read from.
+    #[error("{}: memory at {addr:#x} is not shown: CONFIG_STRICT_DEVMEM, or lockdown", path.display())]
+    Restricted {
+        /// Which.
+        path: PathBuf,
+        /// The first byte that was asked for.
+        addr: u64,
+    },
+    /// Neither way to the memory of the running kernel leads there.
+    #[error("no memory of the running kernel: {}; {}", told(kcore), told(devmem))]
+    NotShown {
+        /// What is with `/proc/kcore`.
+        kcore: Box<ImageError>,
+        /// What is with `/dev/mem`.
+        devmem: Box<ImageError>,
+    },
+}
+
+/// An error with its cause.
+fn told(error: &ImageError) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }

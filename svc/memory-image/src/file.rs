@@ -1,8 +1,8 @@
-//! Files of memory: ELF dumps and raw images.
+//! Files of memory: ELF dumps, raw images, and `/dev/mem`.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::Path;
 
 use object::elf::{ELFMAG, ET_CORE, FileHeader64, PT_LOAD};
@@ -12,6 +12,7 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
 use crate::error::ImageError;
+use crate::iomem;
 use crate::segments::{Segment, Segments};
 
 /// Header of what `makedumpfile` writes without `-E`.
@@ -19,6 +20,9 @@ const KDUMP_MAGIC: &[u8; 8] = b"KDUMP   ";
 const DISKDUMP_MAGIC: &[u8; 8] = b"DISKDUMP";
 /// Physical address of a segment that has none (`fs/proc/kcore.c`, v7.3).
 const NO_ADDRESS: u64 = u64::MAX;
+
+/// Below it firmware is, which is always shown.
+const FIRST_MIB: u64 = 1 << 20;
 
 /// Memory in a file.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub(crate) struct MemoryFile {
 pub(crate) enum Format {
     Elf,
     Raw,
+    /// A device: memory of the running kernel.
+    Device,
 }
 
 impl MemoryFile {
@@ -40,6 +46,11 @@ impl MemoryFile {
             source,
         };
         let file = File::open(path).map_err(error)?;
+        let metadata = file.metadata().map_err(error)?;
+        if metadata.file_type().is_char_device() {
+            let segments = device_segments(&file, path)?;
+            return Ok((Self { file, segments }, Format::Device));
+        }
         let mut head = [0; 8];
         let read = file.read_at(&mut head, 0).map_err(error)?;
         if read == 0 {
@@ -55,7 +66,7 @@ impl MemoryFile {
         let (segments, format) = if head.starts_with(&ELFMAG) {
             (load_segments(&file, path)?, Format::Elf)
         } else {
-            let bytes = file.metadata().map_err(error)?.len();
+            let bytes = metadata.len();
             let whole = Segment {
                 addr: 0,
                 bytes,
@@ -102,6 +113,26 @@ impl MemoryFile {
             done += read;
         }
         Ok(done)
+    }
+}
+
+/// Memory as `/proc/iomem` has it, if the first page that is no firmware's can be read: the rest is
+/// refused or shown with it (`devmem_is_allowed()`, v7.3).
+fn device_segments(file: &File, path: &Path) -> Result<Segments, ImageError> {
+    let text = std::fs::read_to_string(iomem::PATH).map_err(|source| ImageError::File {
+        path: iomem::PATH.into(),
+        source,
+    })?;
+    let segments = iomem::segments(&text)?;
+    let first = segments.iter().find(|segment| segment.addr >= FIRST_MIB);
+    let addr = first.map_or(0, |segment| segment.addr);
+    if file.read_at(&mut [0], addr).is_ok_and(|read| read == 1) {
+        Ok(Segments::new(segments))
+    } else {
+        Err(ImageError::Restricted {
+            path: path.to_owned(),
+            addr,
+        })
     }
 }
 

@@ -49,11 +49,13 @@ enum Memory {
 }
 
 /// Memory of the running kernel, as an ELF dump.
-const RUNNING: &str = "/proc/kcore";
+const KCORE: &str = "/proc/kcore";
+/// The same as a device.
+const DEVMEM: &str = "/dev/mem";
 const PAGE_SIZE: PageSize = PageSize::Size4K;
 
 impl Image {
-    /// Opens a dump, a raw image or a folder of pages.
+    /// Opens a dump, a raw image, a folder of pages, `/proc/kcore` or `/dev/mem`.
     ///
     /// # Errors
     /// [`ImageError`].
@@ -65,18 +67,29 @@ impl Image {
         let kind = match format {
             Format::Elf => Kind::Elf,
             Format::Raw => Kind::Raw,
+            Format::Device => Kind::Running,
+        };
+        let kind = if path == Path::new(KCORE) {
+            Kind::Running
+        } else {
+            kind
         };
         Ok(Self::of_file(kind, file))
     }
 
-    /// Opens the memory of the running kernel, which must be built with `CONFIG_PROC_KCORE`. It
-    /// goes on changing.
+    /// Opens the memory of the running kernel: `/proc/kcore`, or else `/dev/mem`. It goes on
+    /// changing.
     ///
     /// # Errors
-    /// [`ImageError`]; it takes root.
+    /// [`ImageError::NotShown`]: it takes root, and `CONFIG_PROC_KCORE`, or `CONFIG_DEVMEM` without
+    /// `CONFIG_STRICT_DEVMEM`.
     pub fn running() -> Result<Self, ImageError> {
-        let (file, _) = MemoryFile::open(Path::new(RUNNING))?;
-        Ok(Self::of_file(Kind::Running, file))
+        Self::open(Path::new(KCORE)).or_else(|kcore| {
+            Self::open(Path::new(DEVMEM)).map_err(|devmem| ImageError::NotShown {
+                kcore: Box::new(kcore),
+                devmem: Box::new(devmem),
+            })
+        })
     }
 
     fn of_file(kind: Kind, file: MemoryFile) -> Self {

@@ -1,5 +1,5 @@
 //! Physical memory from wherever one can read it: an ELF dump (`dump-guest-memory`, `vmcore`), a
-//! raw image, a folder of pages, the running kernel's `/proc/kcore`.
+//! raw image, a folder of pages, the running kernel's `/proc/kcore` or `/dev/mem`.
 //!
 //! [`Image::open`] tells them apart; an [`Image`] is a `kho::PhysMem`. [`Image::find`] looks for
 //! handovers in it: a root FDT has no fixed place.
@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod find;
 mod image;
+mod iomem;
 mod segments;
 
 pub use error::ImageError;

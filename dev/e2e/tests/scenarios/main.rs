@@ -22,6 +22,7 @@ mod misbehaviour;
 mod planned;
 mod platform;
 mod refusals;
+mod running;
 mod selftests;
 mod unfinished;
 mod update;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 6] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 7] = [
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",
@@ -51,6 +52,10 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 6] = [
     (
         planned::scenarios,
         "whether Linux takes a handover that luoctl composed",
+    ),
+    (
+        running::scenarios,
+        "the memory of a running kernel, as it shows it",
     ),
     (
         selftests::scenarios,
