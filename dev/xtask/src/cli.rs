@@ -43,14 +43,11 @@ enum Task {
     },
     /// Show a live update: a cache with a million keys keeps its memory while the kernel under it is replaced.
     ///
-    /// Builds what is missing (kernels: some ten minutes, once), boots Linux 7.2 in a virtual machine, fills the cache, updates to
-    /// Linux 7.3 with luoctl and checks every key. Logs are in xtask-logs/ of the target folder.
+    /// On an emulated machine, which takes seconds, no kernel, no QEMU and no privileges; luod, luoctl and the cache are the real ones.
+    /// Logs are in xtask-logs/ of the target folder.
     Demo {
-        /// On an emulated machine: seconds, without kernels, QEMU and privileges; luod, luoctl and the cache are the real ones.
+        /// On real kernels: builds them (some ten minutes each, once), boots Linux 7.2 in a virtual machine and updates to Linux 7.3.
         #[arg(long)]
-        emulated: bool,
-        /// On real kernels in a virtual machine, as without it.
-        #[arg(long, conflicts_with = "emulated")]
         vm: bool,
     },
     /// Measure; nothing is asserted.
@@ -121,8 +118,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             };
             return test_run::run(&extent);
         }
-        Task::Demo { emulated: true, .. } => demo::run(Stage::Emulated)?,
-        Task::Demo { .. } => demo::run(Stage::Vm)?,
+        Task::Demo { vm: false } => demo::run(Stage::Emulated)?,
+        Task::Demo { vm: true } => demo::run(Stage::Vm)?,
         Task::Bench(BenchCommand::Update { runs }) => bench_update(runs)?,
         Task::Bench(BenchCommand::Handover { gib, runs }) => bench_handover(gib, runs)?,
         Task::Bench(BenchCommand::Emulator { calls }) => bench_emulator(calls)?,
