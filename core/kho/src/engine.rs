@@ -3,8 +3,11 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use kho_abi::kexec_metadata;
+
 use crate::error::KhoError;
 use crate::mem::{BlockAlloc, MemError, PhysMemMut};
+use crate::metadata::Metadata;
 use crate::phys::{Order, PhysAddr};
 use crate::radix::{RadixError, RadixTree, Visit};
 use crate::root_fdt::{RootFdt, RootFdtError, Subtree, SubtreeError};
@@ -44,6 +47,9 @@ pub struct KhoDefects {
     /// The file `out/fdt` of debugfs is there after a cold boot only, and as long as the FDT was
     /// when the kernel had added its own subtree: of later ones it shows a part.
     pub stale_debugfs: bool,
+    /// The FDT and the kexec metadata that were received are kept for as long as the kernel runs,
+    /// though both are read once (`kho_in_kexec_metadata()`, `kho_init()`).
+    pub keeps_received: bool,
 }
 
 impl KhoDefects {
@@ -52,6 +58,7 @@ impl KhoDefects {
         restore_ignores_nodes: true,
         empty_scratch_overlaps: true,
         stale_debugfs: true,
+        keeps_received: true,
     };
 }
 
@@ -123,6 +130,7 @@ pub struct Kho<M> {
     /// Blocks of the boot before that nobody has restored: the stamps in `struct page`.
     pub(crate) stamps: BTreeMap<PhysAddr, Order>,
     incoming: Option<RootFdt>,
+    pub(crate) received_metadata: Option<Metadata>,
     pub(crate) tree: RadixTree,
     fdt_page: PhysAddr,
     root: RootFdt,
@@ -167,6 +175,7 @@ impl<M: KhoMem> Kho<M> {
             blocks: BTreeMap::from([(fdt_page, Order(0))]),
             stamps,
             incoming,
+            received_metadata: None,
             tree,
             fdt_page,
             root: RootFdt {
@@ -177,7 +186,19 @@ impl<M: KhoMem> Kho<M> {
         };
         kho.preserve_folio(fdt_page)?;
         kho.write_root()?;
+        kho.received_metadata = kho.read_metadata();
+        if let Some(handoff) = handoff.filter(|_| !kho.config.defects.keeps_received) {
+            kho.free_received(handoff.fdt);
+        }
         Ok((kho, boot))
+    }
+
+    /// Gives back what was received and is read. A blob that nobody preserved is none's to give back.
+    fn free_received(&mut self, fdt: PhysAddr) {
+        let metadata = self.retrieve_subtree(kexec_metadata::NODE_NAME).ok();
+        for addr in metadata.map(|(addr, _)| addr).into_iter().chain([fdt]) {
+            self.restore_free(addr).ok();
+        }
     }
 
     /// What the next kernel is told when its image is loaded; `None` while the handover is not

@@ -24,7 +24,11 @@ pub struct Metadata {
 impl<M: KhoMem> Kho<M> {
     /// What was received; `None` after a cold boot, and for another version, which the kernel
     /// ignores as well.
-    pub fn received_metadata(&self) -> Option<Metadata> {
+    pub fn received_metadata(&self) -> Option<&Metadata> {
+        self.received_metadata.as_ref()
+    }
+
+    pub(crate) fn read_metadata(&self) -> Option<Metadata> {
         let (addr, bytes) = self.retrieve_subtree(NODE_NAME).ok()?;
         let version: u32 = (bytes >= 4).then(|| self.mem.read_value(addr).ok())??;
         let whole = u64::try_from(size_of::<KexecMetadata>()).ok()?;

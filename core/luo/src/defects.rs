@@ -21,6 +21,9 @@ pub struct Defects {
     /// are finished: the count underflows, and the FLB is never finished
     /// (`liveupdate_flb_put_incoming()`).
     pub unused_flb_underflows: bool,
+    /// The page in which FLBs were handed over is kept for as long as the kernel runs
+    /// (`luo_flb_setup_incoming()`).
+    pub keeps_flb_page: bool,
 }
 
 impl Defects {
@@ -33,6 +36,7 @@ impl Defects {
             seals_are_of_preserve: true,
             fault_destroys_session: true,
             unused_flb_underflows: true,
+            keeps_flb_page: true,
         }
     }
 }

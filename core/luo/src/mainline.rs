@@ -51,7 +51,8 @@ impl<F: Clone> Mainline<F> {
         let sessions = Sessions::new(core, luo_ser, received).map_err(BootError::Sessions)?;
         if let Some(ser) = incoming {
             let page = PhysAddr(ser.flbs_pa);
-            core.flbs.setup_incoming(&core.kho, page)?;
+            core.flbs
+                .setup_incoming(&mut core.kho, page, core.defects)?;
         }
         let flbs = core.flbs.setup_outgoing(&mut core.kho)?;
         let ser = LuoSer {

@@ -72,16 +72,13 @@ fn a_blob_and_a_folio_arrive_and_what_was_not_preserved_does_not() {
     }
     kho.preserve_folio(folio).unwrap();
     kho.add_subtree("test", blob, 24).unwrap();
-    let fdt = kho.handoff().unwrap().fdt;
     let mut kho = jump(kho);
     assert_eq!(kho.retrieve_subtree("test"), Ok((blob, 24)));
     let values = [blob, folio, end, lost].map(|at| content(&kho, at));
     assert_eq!(values, [1, 2, 3, 0]);
     assert_eq!(kho.restore_folio(folio), Ok(Order(9)));
     let unclaimed: Vec<_> = kho.unclaimed().collect();
-    let mut expected = [(blob, Order(0)), (fdt, Order(0))];
-    expected.sort();
-    assert_eq!(unclaimed, expected);
+    assert_eq!(unclaimed, [(blob, Order(0))]);
 }
 
 #[test]
@@ -344,11 +341,33 @@ fn each_kernel_tells_the_next_who_it_is_and_counts() {
     );
     let long = "x".repeat(100);
     kho.announce_metadata(&long).unwrap();
-    let metadata = jump(kho).received_metadata().unwrap();
+    let kho = jump(kho);
+    let metadata = kho.received_metadata().unwrap();
     assert_eq!(
         (&*metadata.previous_release, metadata.kexec_count),
         (&long[..64], 2)
     );
+}
+
+#[test]
+fn what_was_received_and_read_is_kept_by_linux_only() {
+    for (defects, kept) in [(KhoDefects::default(), 0), (KhoDefects::LINUX_7_3_4, 2)] {
+        let config = Config {
+            defects,
+            ..Config::default()
+        };
+        let mut kho = cold_with(config.clone());
+        let free = kho.memory().free_bytes();
+        kho.announce_metadata("7.3.4").unwrap();
+        let (mut kho, _) = jump_with(kho, config);
+        assert_eq!(kho.unclaimed().count(), kept, "{defects:?}");
+        let used = u64::try_from(kept).unwrap() * 4096;
+        assert_eq!(kho.memory().free_bytes() + used, free, "{defects:?}");
+        // It is known none the less.
+        assert_eq!(kho.received_metadata().unwrap().kexec_count, 1);
+        assert_eq!(kho.incoming().unwrap().subtrees.len(), 1);
+        kho.announce_metadata("7.3.4").unwrap();
+    }
 }
 
 #[test]
@@ -401,10 +420,9 @@ proptest! {
                 (_, None) => {}
             }
         }
-        let fdt = kho.handoff().unwrap().fdt;
         let mut kho = jump(kho);
-        let mut expected: BTreeMap<PhysAddr, Order> = BTreeMap::from([(fdt, Order(0))]);
-        expected.extend(blocks.iter().filter(|(_, (_, kept))| *kept).map(|(&at, &(order, _))| (at, order)));
+        let kept = blocks.iter().filter(|(_, (_, kept))| *kept);
+        let expected: BTreeMap<PhysAddr, Order> = kept.map(|(&at, &(order, _))| (at, order)).collect();
         let unclaimed: BTreeMap<PhysAddr, Order> = kho.unclaimed().collect();
         prop_assert_eq!(&unclaimed, &expected);
         for (addr, (order, kept)) in blocks {

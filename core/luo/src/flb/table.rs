@@ -117,8 +117,12 @@ impl<M: KhoMem> Flbs<M> {
     }
 
     /// `luo_flb_setup_incoming()`. Unlike Linux, which reads on, it reads what fits in the page.
-    /// The page stays preserved and is lost with the next jump, as in Linux.
-    pub(crate) fn setup_incoming(&mut self, kho: &Kho<M>, page: PhysAddr) -> Result<(), KhoError> {
+    pub(crate) fn setup_incoming(
+        &mut self,
+        kho: &mut Kho<M>,
+        page: PhysAddr,
+        defects: Defects,
+    ) -> Result<(), KhoError> {
         if page.0 == 0 {
             return Ok(());
         }
@@ -130,6 +134,10 @@ impl<M: KhoMem> Flbs<M> {
             entries.push(kho.memory().read_value(at)?);
         }
         self.received = Some(entries);
+        if !defects.keeps_flb_page {
+            // A page that nobody preserved is none's to give back.
+            kho.restore_free(page).ok();
+        }
         Ok(())
     }
 

@@ -94,9 +94,8 @@ fn all_sessions_and_files_of_linux_are_retrieved() {
         (1, 3, 3, 1, 0o777),
     ];
     assert_eq!(found, expected);
-    // What nobody takes over is not LUO's but for its page of FLBs: the root FDT, the FDT of
-    // memblock and its region, the metadata of kexec.
-    assert_eq!(machine.luo.kho().unclaimed().count(), 5);
+    // What nobody takes over is not LUO's: the FDT of memblock and its region.
+    assert_eq!(machine.luo.kho().unclaimed().count(), 2);
 }
 
 #[test]

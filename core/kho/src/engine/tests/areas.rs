@@ -37,8 +37,7 @@ fn areas_of_single_and_of_huge_pages_arrive() {
             assert_eq!(&bytes, mark(page).as_bytes());
         }
         kho.vfree(&restored);
-        // What stays is the FDT that was received; Linux leaks it as well.
-        assert_eq!(kho.memory().free_bytes() + 4096, free, "{pages}");
+        assert_eq!(kho.memory().free_bytes(), free, "{pages}");
     }
     let mut kho = cold();
     let huge = vmalloc::Area {

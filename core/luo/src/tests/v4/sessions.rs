@@ -72,8 +72,7 @@ fn sessions_nobody_retrieved_are_dropped_by_finish() {
         .map(|it| it.name)
         .collect();
     assert_eq!(names, [b"t"]);
-    // The root FDT; everything else is taken over or freed.
-    assert_eq!(machine.luo.kho().unclaimed().count(), 1);
+    assert_eq!(machine.luo.kho().unclaimed().count(), 0);
 }
 
 #[test]
