@@ -275,11 +275,31 @@ impl<M: KhoMem> Kho<M> {
     /// Blob and bytes of a subtree that was received: `kho_retrieve_subtree()`.
     ///
     /// # Errors
-    /// [`SubtreeError::Missing`], [`SubtreeError::Incomplete`].
+    /// [`SubtreeError::Missing`], [`SubtreeError::Incomplete`], [`SubtreeError::NotPreserved`].
     pub fn retrieve_subtree(&self, name: &str) -> Result<(PhysAddr, u64), KhoError> {
         let found = self.incoming.as_ref().and_then(|root| root.subtree(name));
         let missing = || SubtreeError::Missing { name: name.into() };
-        Ok(found.ok_or_else(missing)?.blob()?)
+        let (addr, bytes) = found.ok_or_else(missing)?.blob()?;
+        if !self.is_received(addr, bytes) {
+            return Err(KhoError::Subtree(SubtreeError::NotPreserved {
+                name: name.into(),
+                addr,
+                bytes,
+            }));
+        }
+        Ok((addr, bytes))
+    }
+
+    /// Whether these bytes are in one block that was received, or that this boot has by now.
+    fn is_received(&self, addr: PhysAddr, bytes: u64) -> bool {
+        let page_size = self.mem.page_size();
+        let holds = |blocks: &BTreeMap<PhysAddr, Order>| {
+            let block = blocks.range(..=addr).next_back();
+            let end = block.and_then(|(start, order)| start.checked_add(order.bytes(page_size)?));
+            let wanted = addr.checked_add(bytes);
+            end.zip(wanted).is_some_and(|(end, wanted)| wanted <= end)
+        };
+        holds(&self.stamps) || holds(&self.blocks)
     }
 
     /// Closes the handover: `kho_finalize()` of KHO v1.

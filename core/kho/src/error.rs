@@ -126,7 +126,9 @@ impl KhoError {
             | Self::Block(_)
             | Self::Radix(_)
             | Self::Memory(_)
-            | Self::Subtree(SubtreeError::Incomplete { .. }) => errno::EINVAL,
+            | Self::Subtree(SubtreeError::Incomplete { .. } | SubtreeError::NotPreserved { .. }) => {
+                errno::EINVAL
+            }
         }
     }
 }

@@ -234,6 +234,19 @@ pub enum SubtreeError {
         /// The property.
         property: &'static str,
     },
+    /// Its blob is not in one received block, or no more: it may be anyone's memory. The kernel
+    /// does not look.
+    #[error(
+        "{bytes} bytes at {addr}, the blob of \"{name}\", are in no block that was handed over"
+    )]
+    NotPreserved {
+        /// The name.
+        name: String,
+        /// Where the blob is.
+        addr: PhysAddr,
+        /// Bytes of the blob.
+        bytes: u64,
+    },
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use kho::{Boot, BootError, Config, Handoff, Kho, ScratchAreas, SparseMemory};
+use kho::{Boot, BootError, Config, Handoff, Kho, KhoDefects, ScratchAreas, SparseMemory};
 use liveupdate_uapi::mainline::{IOCTL_RETRIEVE_SESSION, SESSION_RETRIEVE_FD};
 use luo::{
     Caller, Errno, Fault, InstallError, Luo, MemfdHandler, Object, SessionId, ShmemFiles,
@@ -30,7 +30,15 @@ pub(crate) fn receive(memory: SparseMemory, blocks: u64) -> Received {
         scratch: Vec::new(),
     };
     let scratch = ScratchAreas::default();
-    let kho = match Kho::start(memory, scratch, Some(&handoff), Config::default()) {
+    // Every block is counted, those that are given back at once as well.
+    let config = Config {
+        defects: KhoDefects {
+            keeps_received: true,
+            ..KhoDefects::default()
+        },
+        ..Config::default()
+    };
+    let kho = match Kho::start(memory, scratch, Some(&handoff), config) {
         Ok((kho, Boot::Handover)) => kho,
         Ok((_, Boot::Refused(BootError::Memory(_)))) => return Received::NoMemory,
         other => return Received::Refused(format!("{:?}", other.map(|(_, boot)| boot))),

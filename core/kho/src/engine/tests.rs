@@ -350,6 +350,29 @@ fn each_kernel_tells_the_next_who_it_is_and_counts() {
 }
 
 #[test]
+fn a_blob_outside_of_what_was_preserved_is_not_read() {
+    let mut kho = cold();
+    let blob = kho.alloc_preserve(4096).unwrap();
+    let lost = kho.alloc_folio(Order(0)).unwrap();
+    kho.add_subtree("whole", blob, 4096).unwrap();
+    kho.add_subtree("longer", PhysAddr(blob.0 + 8), 4096)
+        .unwrap();
+    kho.add_subtree("lost", lost, 8).unwrap();
+    kho.add_subtree("endless", blob, u64::MAX).unwrap();
+    let mut kho = jump(kho);
+    assert_eq!(kho.retrieve_subtree("whole"), Ok((blob, 4096)));
+    for name in ["longer", "lost", "endless"] {
+        let error = kho.retrieve_subtree(name).unwrap_err();
+        assert!(matches!(
+            error,
+            KhoError::Subtree(SubtreeError::NotPreserved { .. })
+        ));
+    }
+    kho.restore_free(blob).unwrap();
+    assert!(kho.retrieve_subtree("whole").is_err());
+}
+
+#[test]
 fn what_was_received_and_read_is_kept_by_linux_only() {
     for (defects, kept) in [(KhoDefects::default(), 0), (KhoDefects::LINUX_7_3_4, 2)] {
         let config = Config {
