@@ -42,6 +42,8 @@ enum Task {
     BareKexec(bare_kexec::Arguments),
     /// Load a kernel with a handover from a file, by `kexec_load`, and jump to it at once.
     ComposedKexec(composed_kexec::Arguments),
+    /// Jump to the kernel that is loaded.
+    Jump,
     /// Retrieve sessions and their files, say what each file is, and preserve all of it again.
     Carry(carry::Arguments),
     /// Say who runs this, then do nothing until a signal ends it.
@@ -70,6 +72,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::BareKexec(arguments) => bare_kexec::run(&arguments),
         Task::ComposedKexec(arguments) => composed_kexec::run(&arguments),
+        Task::Jump => match kexec_sys::reboot::kexec()? {},
         Task::Carry(arguments) => carry::run(&arguments),
         Task::Direct(arguments) => direct::run(&arguments),
         Task::Stamp(arguments) => stamp::run(&arguments),

@@ -28,6 +28,11 @@ const SELFTEST: &str = "luo_kexec_simple";
 const FOREIGN_PLAN: &str = "[machine]\nmemory = \"4G\"\n\
                             scratch = [{ start = 0x60000000, bytes = \"256M\" }]\n";
 
+/// A plan for the machine that composes it.
+const THIS_PLAN: &str = "[machine]\nthis_machine = true\n[[session]]\nname = \"later\"\n\
+                         [[session.file]]\ntoken = \"0x1\"\ncontent = \"list\"\n";
+const THIS_LIST: &str = "later 1";
+
 /// Scenarios of this file.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let ways = [(Series::V7_3, Series::V7_2), (Series::V7_2, Series::V7_3)];
@@ -37,7 +42,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     });
     let name = "composed::7.2::sessions_of_a_plan_loaded_by_7.3";
     let loaded = Scenario::new(name, |lab| loaded(lab, Series::V7_3, Series::V7_2));
-    straight.into_iter().chain([loaded]).collect()
+    let name = "composed::7.3::for_this_machine_loaded_by_7.2_and_started_later";
+    let later = Scenario::new(name, |lab| later(lab, Series::V7_2, Series::V7_3));
+    straight.into_iter().chain([loaded, later]).collect()
 }
 
 /// Runs the `luoctl` of the guest here: it is static.
@@ -160,6 +167,37 @@ fn loaded(lab: &Lab, loader: Series, series: Series) -> anyhow::Result<()> {
     received(lab, &machine, &kernel, &planned)?;
     machine.poweroff()?;
     Ok(fs::remove_dir_all(folder)?)
+}
+
+/// Composed in the machine for the machine; what is loaded starts when the machine is told to.
+fn later(lab: &Lab, loader: Series, series: Series) -> anyhow::Result<()> {
+    let mut image = lab.image_with_client()?;
+    image.program(&artifacts::guest_program("luoctl")?)?;
+    image.bytes(LIST, Permissions::DATA, THIS_LIST.as_bytes())?;
+    let plan = "/planned/this.toml";
+    image.bytes(plan, Permissions::DATA, THIS_PLAN.as_bytes())?;
+    let machine = lab.machine(&artifacts::kernel(loader)?, image)?;
+    let machine = machine.append("kho=off").boot()?;
+    let luoctl = |words: &[&str]| {
+        let argv = ["/bin/luoctl"].iter().chain(words).copied();
+        machine.run(GuestCommand::new(argv))?.success()
+    };
+    luoctl(&["compose", plan, "--output", COMPOSED])?;
+    let path = guest_kernel(series);
+    let words = ["boot", COMPOSED, "--kernel", &path, "--load-only"];
+    let options = ["--initrd", "/sys/firmware/initrd", "--cmdline"];
+    luoctl(&[&words[..], &options[..], &[COMMAND_LINE]].concat())?;
+    let loaded = machine.read_file("/sys/kernel/kexec/loaded")?;
+    ensure!(loaded.trim_ascii() == b"1", "{loaded:?}");
+    let hello = machine.jump(["/bin/e2e-client", "jump"], PATIENCE)?;
+    let release = artifacts::kernel(series)?.release;
+    ensure!(hello.release == release, "{hello:?}");
+    machine.spawn("carry", ["/bin/e2e-client", "carry", "--list", LIST])?;
+    let log = machine.wait_log("carry", "preserved", PATIENCE)?;
+    let (bytes, sum) = (THIS_LIST.len(), crc32fast::hash(THIS_LIST.as_bytes()));
+    let wanted = format!("later 1 size {bytes} position 0 seals 0x0 checksum {sum:08x}");
+    ensure!(log.lines().next() == Some(&wanted), "{log}");
+    Ok(machine.poweroff()?)
 }
 
 /// The kernel has everything as planned, and nothing to complain of.
