@@ -1,5 +1,6 @@
-//! Writer of initramfs archives: the newc cpio format that Linux unpacks into its root at boot.
+//! Initramfs images: the newc cpio format that Linux unpacks into its root at boot, alone or compressed.
 //!
+//! [`read`] goes through an image as the kernel does and stops where it stops.
 //! [`Archive`] takes entries in order and gives the archive's bytes. It refuses what the kernel
 //! would skip in silence: a name longer than `PATH_MAX`, an entry whose folder is not there, a
 //! file of 4 GiB or more. The same entries always give the same bytes (no clock, no host inode
@@ -24,7 +25,9 @@ extern crate alloc;
 mod archive;
 mod entry;
 mod error;
+mod reader;
 
 pub use archive::Archive;
 pub use entry::{Device, Permissions};
 pub use error::Error;
+pub use reader::{BootConfig, EntryKind, Member, ReadEntry, Refusal, Refused, Seen, read};

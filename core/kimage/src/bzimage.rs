@@ -188,4 +188,4 @@ fn short(what: &'static str, needed_bytes: usize, file: &[u8]) -> BzImageError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

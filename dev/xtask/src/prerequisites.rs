@@ -63,7 +63,10 @@ const fn file(path: &'static str, package: &'static str, why: &'static str) -> T
     }
 }
 
-const TOOLS: [Tool; 18] = [
+/// Why there are tools that pack.
+const PACKS: &str = "packs what the crate decompress must unpack";
+
+const TOOLS: [Tool; 23] = [
     program(
         "gcc",
         "gcc",
@@ -142,6 +145,11 @@ const TOOLS: [Tool; 18] = [
         Purpose::Test,
         "talks to kvcache as an independent client",
     ),
+    program("bzip2", "bzip2", Purpose::Test, PACKS),
+    program("lz4", "lz4", Purpose::Test, PACKS),
+    program("lzop", "lzop", Purpose::Test, PACKS),
+    program("xz", "xz-utils", Purpose::Test, PACKS),
+    program("zstd", "zstd", Purpose::Test, PACKS),
     program(
         "strace",
         "strace",

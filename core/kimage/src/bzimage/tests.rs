@@ -10,12 +10,20 @@ use super::*;
 /// A bzImage of 1 setup sector, 4 KiB of code and a payload in it, with the numbers of a real
 /// 7.3 where they do not depend on the size.
 fn image() -> Vec<u8> {
-    let mut file = vec![0; 2 * 512 + 4096];
+    with_payload(&[0x1f, 0x8b], 0x200)
+}
+
+/// The same with what is in the payload, which is as long as is said, or longer.
+pub(crate) fn with_payload(payload: &[u8], bytes: usize) -> Vec<u8> {
+    let bytes = bytes.max(payload.len());
+    let mut file = vec![0; 2 * 512 + (0x100 + bytes).max(4096)];
+    let paragraphs = (file.len() - 1024).div_ceil(16);
+    file.resize(1024 + paragraphs * 16, 0);
     let mut put = |offset: usize, bytes: &[u8]| {
         file[offset..offset + bytes.len()].copy_from_slice(bytes);
     };
     put(0x1f1, &[1]);
-    put(0x1f4, &256_u32.to_le_bytes());
+    put(0x1f4, &u32::try_from(paragraphs).unwrap().to_le_bytes());
     put(0x1fe, &0xaa55_u16.to_le_bytes());
     put(0x200, &[0xeb, 106]);
     put(0x202, b"HdrS");
@@ -28,11 +36,11 @@ fn image() -> Vec<u8> {
     put(0x236, &0x63_u16.to_le_bytes());
     put(0x238, &2047_u32.to_le_bytes());
     put(0x248, &0x100_u32.to_le_bytes());
-    put(0x24c, &0x200_u32.to_le_bytes());
+    put(0x24c, &u32::try_from(bytes).unwrap().to_le_bytes());
     put(0x258, &0x100_0000_u64.to_le_bytes());
     put(0x260, &0x119_3000_u32.to_le_bytes());
     put(0x300, b"7.3.4 (builder@host) #1\0");
-    put(1024 + 0x100, &[0x1f, 0x8b]);
+    put(1024 + 0x100, payload);
     file
 }
 

@@ -1,0 +1,228 @@
+//! An image as the kernel unpacks it: `unpack_to_rootfs()` in `init/initramfs.c`, v7.3.
+//!
+//! An image is any sequence of zeros, archives, and compressed members with archives inside. A plain
+//! archive starts at a multiple of 4 of the image. At the first error the kernel stops; what came
+//! before stays unpacked.
+
+mod bootconfig;
+mod cpio;
+
+use alloc::string::String;
+
+use decompress::{Format, decompress};
+
+pub use bootconfig::BootConfig;
+pub use cpio::{EntryKind, ReadEntry};
+
+use cpio::Cpio;
+
+/// What is seen of an image, in its order.
+#[derive(Clone, Debug)]
+pub enum Seen<'a> {
+    /// An archive starts: a plain one, or a compressed member.
+    Member(Member),
+    /// An entry that is unpacked.
+    Entry(&'a ReadEntry<'a>),
+    /// An entry that the kernel leaves out without a word.
+    Skipped {
+        /// Its name, as far as it has one.
+        name: &'a [u8],
+        /// Why.
+        why: &'static str,
+    },
+}
+
+/// A part of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Where in the image it starts.
+    pub offset: usize,
+    /// What it is compressed in; `None` of a plain archive.
+    pub format: Option<Format>,
+    /// Its bytes in the image; of a plain archive, 0: its end is found as it is read.
+    pub bytes: usize,
+    /// What it unpacks to.
+    pub unpacked_bytes: usize,
+}
+
+/// Why the kernel does not take an image, or not all of it; the first words are the kernel's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Neither an archive nor compressed in a way the kernel knows.
+    #[error("invalid magic at start of compressed archive: {found:02x?}{hint}")]
+    InvalidMagic {
+        /// What is there instead.
+        found: [u8; 4],
+        /// What that is, when it is known.
+        hint: &'static str,
+    },
+    /// A compressed member that cannot be unpacked.
+    #[error("decompressor failed: {0}")]
+    Decompressor(#[from] decompress::Error),
+    /// The kernel cannot unpack this form.
+    #[error("compression method {format} not configured: the kernel is built without {}", format.initramfs_option())]
+    NotConfigured {
+        /// The form.
+        format: Format,
+    },
+    /// A member ends inside of an entry.
+    #[error("junk at the end of compressed archive: it ends inside of an entry")]
+    MemberCut,
+    /// Something between entries of a member.
+    #[error("junk within compressed archive: 0x{found:02x} where an entry should start")]
+    JunkWithin {
+        /// What is there.
+        found: u8,
+    },
+    /// Zeros that do not end at a multiple of 4.
+    #[error("broken padding: the zeros behind an archive must end at a multiple of 4")]
+    BrokenPadding,
+    /// `070707`: the old portable format.
+    #[error("incorrect cpio method used: use -H newc option")]
+    OldFormat,
+    /// No header where one should be.
+    #[error("no cpio magic: {}", String::from_utf8_lossy(found))]
+    NoMagic {
+        /// What is there.
+        found: [u8; 6],
+    },
+    /// A header whose numbers are none, or a name without its NUL.
+    #[error("malformed archive: {what}")]
+    Malformed {
+        /// What is malformed.
+        what: &'static str,
+    },
+    /// The sum of a file in an archive with sums is another one.
+    #[error("bad data checksum: {found:08x} instead of {stated:08x}")]
+    Checksum {
+        /// That of the content.
+        found: u32,
+        /// That in the header.
+        stated: u32,
+    },
+    /// The image ends inside of an entry; the kernel says nothing, and the entry is cut.
+    #[error("the image ends inside of an entry; the kernel does not say so")]
+    Cut,
+}
+
+/// An error and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Where in the image: of an error inside of a compressed member, where that starts.
+    pub offset: usize,
+    /// Where in the unpacked member.
+    pub inside: Option<usize>,
+    /// What is wrong.
+    pub why: Refusal,
+}
+
+/// Reads an image. `is_configured` says of each compressed form whether the kernel has it.
+///
+/// # Errors
+/// [`Refused`]: everything before it was given to `seen`.
+pub fn read(
+    image: &[u8],
+    limit_bytes: usize,
+    is_configured: &dyn Fn(Format) -> bool,
+    seen: &mut dyn FnMut(Seen<'_>),
+) -> Result<(), Refused> {
+    let image = match BootConfig::find(image) {
+        Some(found) => image.get(..found.offset).unwrap_or_default(),
+        None => image,
+    };
+    let mut at: usize = 0;
+    while let Some(&first) = image.get(at) {
+        let rest = image.get(at..).unwrap_or_default();
+        if first == b'0' && at.is_multiple_of(4) {
+            seen(Seen::Member(Member {
+                offset: at,
+                format: None,
+                bytes: 0,
+                unpacked_bytes: 0,
+            }));
+            at = at.saturating_add(plain(rest, at, seen)?);
+        } else if first == 0 {
+            at = at.saturating_add(1);
+        } else {
+            let bytes = member(rest, at, limit_bytes, is_configured, seen)?;
+            at = at.saturating_add(bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Entries of a plain archive, up to where something else starts.
+fn plain(rest: &[u8], offset: usize, seen: &mut dyn FnMut(Seen<'_>)) -> Result<usize, Refused> {
+    let mut cpio = Cpio::new(rest, offset);
+    let refused = |inside: usize, why| Refused {
+        offset: offset.saturating_add(inside),
+        inside: None,
+        why,
+    };
+    while cpio.is_at_entry() {
+        cpio.entry(seen).map_err(|(at, why)| refused(at, why))?;
+    }
+    Ok(cpio.position())
+}
+
+fn member(
+    rest: &[u8],
+    offset: usize,
+    limit_bytes: usize,
+    is_configured: &dyn Fn(Format) -> bool,
+    seen: &mut dyn FnMut(Seen<'_>),
+) -> Result<usize, Refused> {
+    let refused = |why| Refused {
+        offset,
+        inside: None,
+        why,
+    };
+    let format = Format::of(rest).ok_or_else(|| refused(unknown(rest)))?;
+    if !is_configured(format) {
+        return Err(refused(Refusal::NotConfigured { format }));
+    }
+    let unpacked = decompress(format, rest, limit_bytes);
+    let unpacked = unpacked.map_err(|error| refused(error.into()))?;
+    seen(Seen::Member(Member {
+        offset,
+        format: Some(format),
+        bytes: unpacked.consumed_bytes,
+        unpacked_bytes: unpacked.data.len(),
+    }));
+    let mut cpio = Cpio::new(&unpacked.data, 0);
+    let inside = |(at, why)| Refused {
+        offset,
+        inside: Some(at),
+        why: if why == Refusal::Cut {
+            Refusal::MemberCut
+        } else {
+            why
+        },
+    };
+    loop {
+        match cpio.next_byte() {
+            None => return Ok(unpacked.consumed_bytes),
+            Some(b'0') => cpio.entry(seen).map_err(inside)?,
+            Some(0) => cpio.zeros().map_err(inside)?,
+            Some(found) => {
+                return Err(inside((cpio.position(), Refusal::JunkWithin { found })));
+            }
+        }
+    }
+}
+
+/// What is known of magic numbers that the kernel does not take.
+fn unknown(rest: &[u8]) -> Refusal {
+    let mut found = [0; 4];
+    for (to, from) in found.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let hint = match found {
+        [0x04, 0x22, 0x4d, 0x18] => ", a frame of lz4 that the kernel does not take (lz4 -l)",
+        [b'0', b'7', b'0', b'7'] => ", an archive that does not start at a multiple of 4",
+        [b'h', b's', b'q', b's'] => ", a file system: no initramfs, but a block image",
+        _ => "",
+    };
+    Refusal::InvalidMagic { found, hint }
+}

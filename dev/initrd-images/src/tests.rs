@@ -1,0 +1,111 @@
+//! The crate `initrd` against the list.
+
+use initrd::{BootConfig, Seen, read};
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMIT: usize = 64 << 20;
+
+fn main_archive() -> Vec<u8> {
+    let mut archive = Archive::new();
+    archive.folder("dev", Permissions::PROGRAM).unwrap();
+    let program = [&b"\x7fELF"[..], &[0x90; 5001]].concat();
+    archive
+        .file("init", Permissions::PROGRAM, &program)
+        .unwrap();
+    archive.symlink("bin", "dev").unwrap();
+    archive.finish()
+}
+
+/// Names of what is unpacked, and the complaint.
+fn unpacked(image: &[u8]) -> (Vec<String>, Option<String>) {
+    let mut names = Vec::new();
+    let answer = read(image, LIMIT, &|_| true, &mut |seen| {
+        if let Seen::Entry(entry) = seen {
+            names.push(String::from_utf8_lossy(entry.name).into_owned());
+        }
+    });
+    (names, answer.err().map(|refused| refused.why.to_string()))
+}
+
+#[test]
+fn every_image_is_taken_or_refused_as_linux_does() {
+    let cases = cases(&main_archive());
+    assert!(cases.len() >= 28, "{}", cases.len());
+    for case in cases {
+        let (names, error) = unpacked(&case.image);
+        let has_program = names.iter().any(|name| name == "init");
+        let found = (has_program, error.as_deref());
+        let fits = match case.expected {
+            Boots => found == (true, None),
+            BootsAnd(words) => has_program && error.as_deref().unwrap_or("").starts_with(words),
+            Fails(words) => !has_program && error.as_deref().unwrap_or("").starts_with(words),
+        };
+        assert!(fits, "{}: {:?}, found {found:?}", case.name, case.expected);
+        if case.expected == Boots {
+            let rest = ["dev", "bin"];
+            assert!(
+                rest.iter()
+                    .all(|wanted| names.iter().any(|name| name == wanted))
+            );
+        }
+    }
+}
+
+#[test]
+fn a_form_the_kernel_lacks_is_named_with_its_option() {
+    let image = pack::zstd(&main_archive());
+    let answer = read(&image, LIMIT, &|_| false, &mut |_| {});
+    let error = answer.unwrap_err().why.to_string();
+    assert!(error.contains("CONFIG_RD_ZSTD"), "{error}");
+}
+
+#[test]
+fn boot_configuration_is_found_with_its_sum() {
+    let image = [&main_archive()[..], &rewrite::boot_config(b"a = 1\n")].concat();
+    let found = BootConfig::find(&image).unwrap();
+    assert!(found.is_intact);
+    assert_eq!(found.offset, main_archive().len());
+    let mut damaged = image;
+    let at = found.offset;
+    damaged[at] ^= 1;
+    assert!(!BootConfig::find(&damaged).unwrap().is_intact);
+}
+
+#[test]
+fn what_linux_cuts_without_a_word_is_told() {
+    let main = main_archive();
+    for length in [50, 300, 3000] {
+        let (_, error) = unpacked(&main[..length]);
+        assert!(
+            error.unwrap().contains("ends inside of an entry"),
+            "{length}"
+        );
+    }
+    let packed = pack::gzip(&main[..3000]);
+    let (_, error) = unpacked(&packed);
+    assert!(
+        error
+            .unwrap()
+            .starts_with("junk at the end of compressed archive")
+    );
+}
+
+proptest! {
+    #[test]
+    fn damage_is_no_panic(
+        which in any::<prop::sample::Index>(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let cases = cases(&main_archive());
+        let mut image = cases[which.index(cases.len())].image.clone();
+        for (at, byte) in changes {
+            let at = at.index(image.len());
+            image[at] = byte;
+        }
+        image.truncate(cut.index(image.len()) + 1);
+        unpacked(&image);
+    }
+}
