@@ -34,8 +34,8 @@ mod zboot;
 pub use arm64::Arm64Image;
 pub use bzimage::{BzImage, BzImageError};
 pub use config::KernelConfig;
-pub use tags::{Tags, release};
-pub use uki::Uki;
+pub use tags::{Tags, has_string, release};
+pub use uki::{Uki, is_signed};
 pub use unpack::{Packing, UnpackError, Unpacked, unpack};
 pub use zboot::Zboot;
 

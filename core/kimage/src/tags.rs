@@ -43,8 +43,7 @@ impl Tags {
 fn with_prefix(kernel: &[u8], prefix: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for at in memchr::memmem::find_iter(kernel, prefix) {
-        let before = at.checked_sub(1).and_then(|before| kernel.get(before));
-        if before.is_some_and(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        if !stands_alone(kernel, at) {
             continue;
         }
         let rest = kernel.get(at..).unwrap_or_default();
@@ -62,6 +61,20 @@ fn with_prefix(kernel: &[u8], prefix: &str) -> BTreeSet<String> {
         found.extend(text.map(|text| text.into_owned()));
     }
     found
+}
+
+/// Whether `text` is a whole string in an unpacked kernel: ended by a NUL, and behind what is no text.
+pub fn has_string(kernel: &[u8], text: &str) -> bool {
+    memchr::memmem::find_iter(kernel, text).any(|at| {
+        let end = at.checked_add(text.len());
+        stands_alone(kernel, at) && end.is_some_and(|end| kernel.get(end) == Some(&0))
+    })
+}
+
+/// Whether what is before is no text.
+fn stands_alone(kernel: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| kernel.get(before));
+    !before.is_some_and(|byte| byte.is_ascii_graphic() || *byte == b' ')
 }
 
 /// The release in `Linux version …` of an unpacked kernel; `None` when there is none.
@@ -95,6 +108,14 @@ mod tests {
         assert_eq!(tags.luo, set(&[]));
         let tags = Tags::find(b"luo-v5\0\0luo-v6\0");
         assert_eq!(tags.luo, set(&["luo-v5", "luo-v6"]));
+    }
+
+    #[test]
+    fn a_string_is_a_whole_one() {
+        let kernel = b"x\0kho_scratch\0nokho_bootmem\0kho_scratches\0";
+        assert!(has_string(kernel, "kho_scratch"));
+        assert!(!has_string(kernel, "kho_bootmem"));
+        assert!(!has_string(b"kho_scratch", "kho_scratch"));
     }
 
     #[test]

@@ -11,7 +11,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::bzimage::tests::with_payload;
-use crate::{Arm64Image, KernelConfig, Packing, Tags, Uki, UnpackError, Unpacked, release, unpack};
+use crate::{
+    Arm64Image, KernelConfig, Packing, Tags, Uki, UnpackError, Unpacked, is_signed, release, unpack,
+};
 
 const CONFIG: &str = "# Linux\nCONFIG_LIVEUPDATE=y\nCONFIG_NR_CPUS=64\n# CONFIG_KHO is not set\n";
 
@@ -162,6 +164,12 @@ fn a_unified_image_has_its_parts() {
     assert_eq!(release(&kernel), Some(String::from("7.3.4")));
     assert!(matches!(kernel, Cow::Owned(_)));
     assert_eq!(Uki::parse(&uki(&[(".text", b"x")])), None);
+    assert!(!is_signed(&file));
+    let mut signed = file.clone();
+    // Place and size of the fifth directory, behind the headers.
+    let entry = 0x80 + 4 + 20 + 112 + 4 * 8;
+    (signed[entry + 1], signed[entry + 4]) = (0x20, 8);
+    assert!(is_signed(&signed));
     for length in 0..file.len() {
         if length < 0x1000 || length % 512 == 0 {
             let _no_panic = Uki::parse(&file[..length]);

@@ -2,7 +2,7 @@
 //! in sections (UAPI group specification 5, "Unified Kernel Image").
 
 use object::LittleEndian;
-use object::pe::{ImageDosHeader, ImageNtHeaders64};
+use object::pe::{IMAGE_DIRECTORY_ENTRY_SECURITY, ImageDosHeader, ImageNtHeaders64};
 use object::read::pe::ImageNtHeaders as _;
 
 /// What is in a unified kernel image.
@@ -49,4 +49,17 @@ impl<'a> Uki<'a> {
             os_release: text(b".osrel"),
         })
     }
+}
+
+/// Whether an EFI program has a signature, whoever's: an entry in its certificate table. A bzImage and
+/// an arm64 Image are EFI programs.
+pub fn is_signed(file: &[u8]) -> bool {
+    let directory = || {
+        let dos = ImageDosHeader::parse(file).ok()?;
+        let mut offset = u64::from(dos.nt_headers_offset());
+        let (_, directories) = ImageNtHeaders64::parse(file, &mut offset).ok()?;
+        let table = directories.get(IMAGE_DIRECTORY_ENTRY_SECURITY)?;
+        Some(table.size.get(LittleEndian))
+    };
+    directory().is_some_and(|bytes| bytes != 0)
 }
