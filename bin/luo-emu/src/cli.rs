@@ -55,6 +55,22 @@ pub(crate) enum Command {
     /// Runs a program on an emulated machine that can do live updates
     #[command(long_about = LONG, after_help = AFTER)]
     Run(Run),
+    /// Writes a kernel to load on the machine, for programs that look into it as luod does
+    ///
+    /// The machine itself takes any file. This one has no code, but a release, the versions the machine takes over
+    /// under, and a configuration.
+    Kernel(KernelFile),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct KernelFile {
+    /// Where to write it
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// What `uname -r` says once it runs
+    #[arg(long, default_value = "7.3.4")]
+    pub(crate) release: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -160,7 +176,9 @@ mod tests {
 
     fn options(args: &[&str]) -> Options {
         let words = ["luo-emu", "run"].iter().chain(args);
-        let Command::Run(run) = Cli::try_parse_from(words).unwrap().command;
+        let Command::Run(run) = Cli::try_parse_from(words).unwrap().command else {
+            panic!("another command")
+        };
         run.options()
     }
 

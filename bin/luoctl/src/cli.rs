@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
+  luoctl check --entry debian-7.3.4            # can it take over what this host keeps?
   luoctl update --kernel /boot/vmlinuz-7.3.4 --initrd /boot/initrd.img-7.3.4 --reuse-cmdline
   luoctl update --kernel bzImage --reuse-cmdline --append 'quiet' --prepare-only
   luoctl update --go-on          # jump with what is prepared
@@ -28,7 +29,8 @@ Exit codes:
    7  kernel, initrd or cmdline refused   16  the kernel refused a call
    8  not possible in this phase          17  the handover cannot be read
   19  the handover has problems           18  a limit was reached
-  20  there is no handover                21  the handover does not fit this machine";
+  20  there is no handover                21  the handover does not fit this machine
+  22  an update to this kernel would be refused";
 
 /// Updates the kernel of this host without losing what services hold in memory.
 #[derive(Debug, clap::Parser)]
@@ -52,7 +54,10 @@ pub(crate) enum Command {
     Status,
     /// Lists services, their sessions and their items
     Sessions,
-    /// Loads the next kernel, preserves everything, and jumps
+    /// Tells whether a kernel can take over what this host keeps; changes nothing, needs no luod
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// Checks and loads the next kernel, preserves everything, and jumps
     Update(UpdateArgs),
     /// Undoes PREPARE: services go on as before
     Cancel {
@@ -78,6 +83,16 @@ pub(crate) enum Command {
     #[command(after_help = BOOT_EXAMPLES)]
     Boot(BootArgs),
 }
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  luoctl check --kernel /boot/vmlinuz-7.3.4 --initrd /boot/initrd.img-7.3.4 --reuse-cmdline
+  luoctl check --entry debian-7.3.4
+  luoctl check --entry /efi/EFI/Linux/linux-7.3.4.efi --rehearse
+
+Each check is ok, refused, or unknown: what cannot be found out is never ok. An update is stopped by
+what is refused, and by an unknown version tag; --force NAME goes on all the same. Exit code 22 when
+an update would be stopped.";
 
 const BOOT_EXAMPLES: &str = "\
 Examples:
@@ -158,18 +173,25 @@ fn address(text: &str) -> Result<u64, String> {
     crate::inspect::number(text).ok_or_else(|| "an address like 0x5cc000".to_owned())
 }
 
+/// The next kernel and what it is started with.
 #[derive(Debug, clap::Args)]
-pub(crate) struct UpdateArgs {
-    /// Kernel image to start
-    #[arg(long, value_name = "FILE", required_unless_present = "go_on")]
+#[command(group = clap::ArgGroup::new("line").args(["reuse_cmdline", "cmdline"]))]
+pub(crate) struct NextKernelArgs {
+    /// Kernel image to start; needs --reuse-cmdline or --cmdline
+    #[arg(long, value_name = "FILE", requires = "line")]
     pub(crate) kernel: Option<PathBuf>,
+
+    /// Boot loader entry or unified kernel image to start: a file, or a name in the boot partition; has kernel, initial
+    /// RAM disk and command line of its own
+    #[arg(long, value_name = "ENTRY", conflicts_with_all = ["kernel", "initrd"])]
+    pub(crate) entry: Option<PathBuf>,
 
     /// Initial RAM disk for it
     #[arg(long, value_name = "FILE")]
     pub(crate) initrd: Option<PathBuf>,
 
     /// Command line of the next kernel: the running one's, without BOOT_IMAGE
-    #[arg(long, conflicts_with = "cmdline", required_unless_present_any = ["cmdline", "go_on"])]
+    #[arg(long)]
     pub(crate) reuse_cmdline: bool,
 
     /// Command line of the next kernel
@@ -179,6 +201,33 @@ pub(crate) struct UpdateArgs {
     /// Words added at the end of the command line
     #[arg(long, value_name = "TEXT")]
     pub(crate) append: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("checked").args(["kernel", "entry"]).required(true))]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) next: NextKernelArgs,
+
+    /// Have luod load it and preserve everything, then cancel: what an update would keep, and how long it would take.
+    /// Services are asked to get ready, and go on as before
+    #[arg(long)]
+    pub(crate) rehearse: bool,
+
+    /// With --rehearse: seconds each service has to answer PREPARE
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds, requires = "rehearse")]
+    pub(crate) deadline: f64,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("updated").args(["kernel", "entry", "go_on"]).required(true))]
+pub(crate) struct UpdateArgs {
+    #[command(flatten)]
+    pub(crate) next: NextKernelArgs,
+
+    /// Go on although these checks of the next kernel refuse it or cannot tell; `luoctl check` names them
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub(crate) force: Vec<String>,
 
     /// Seconds each service has to answer PREPARE, and again FREEZE
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
@@ -189,7 +238,7 @@ pub(crate) struct UpdateArgs {
     pub(crate) prepare_only: bool,
 
     /// Jump with what is prepared
-    #[arg(long, conflicts_with_all = ["kernel", "initrd", "reuse_cmdline", "cmdline", "append", "prepare_only"])]
+    #[arg(long, conflicts_with_all = ["kernel", "initrd", "entry", "reuse_cmdline", "cmdline", "append", "force", "prepare_only"])]
     pub(crate) go_on: bool,
 }
 

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod boot;
+mod check;
 mod cli;
 mod compose;
 mod connection;
 mod failure;
 mod inspect;
+mod next_kernel;
 mod output;
 mod run;
 mod show;

@@ -10,7 +10,7 @@ use crate::cli::{Cli, Command};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Layout};
-use crate::{boot, compose, inspect, show, update};
+use crate::{boot, check, compose, inspect, show, update};
 
 /// Exit code of a report that names a required loss.
 const LOSS: u8 = 11;
@@ -19,6 +19,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     match &cli.command {
         Command::Status => status(cli),
         Command::Sessions => sessions(cli),
+        Command::Check(args) => check::check(cli, args),
         Command::Update(args) => update::update(cli, args),
         Command::Cancel { reason } => {
             let cancel = manager::Cancel {

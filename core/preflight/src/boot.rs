@@ -100,7 +100,6 @@ fn reserve_mem(cmdline: &CommandLine, running: &Running) -> Finding {
         .filter(|region| !next.contains(region))
         .collect();
     if missing.is_empty() {
-        let count = next.len();
         return Finding::ok(
             check,
             format!("{count} regions of reserve_mem=, none is lost"),

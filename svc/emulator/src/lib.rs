@@ -16,7 +16,7 @@
 //!   names, `nodes` are the files of the machine.
 //! * `objects` are the descriptors given out, `files` those of the programs, `caller` is the engine's
 //!   view of who calls.
-//! * `kernel` holds the engines, `ram` their memory.
+//! * `kernel` holds the engines, `ram` their memory, `kernel_image` makes kernels to load.
 
 mod answer;
 mod call;
@@ -25,6 +25,7 @@ mod files;
 mod generation;
 mod inject;
 mod kernel;
+mod kernel_image;
 mod machine;
 mod nodes;
 mod objects;
@@ -37,6 +38,7 @@ mod walk;
 pub use files::Grown;
 pub use inject::{CallName, Effect, Injection, InjectionError, Part};
 pub use kernel::{KernelConfig, Panic};
+pub use kernel_image::kernel_image;
 pub use kho::KhoDefects;
 pub use luo::{Defects as LuoDefects, Dialect};
 pub use machine::{Error, Exit, Options, run};

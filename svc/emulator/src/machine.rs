@@ -267,10 +267,15 @@ impl Machine<'_> {
     }
 }
 
-/// The host's, with what a kernel needs for live updates.
+/// The host's, with what a kernel needs for live updates: before `--`, behind which words are for the
+/// first program.
 fn host_cmdline() -> Vec<u8> {
     let host = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    format!("{} {WORDS}", host.trim()).trim().into()
+    let (kernel, program) = match host.trim().split_once(" --") {
+        Some((kernel, program)) => (kernel, format!(" --{program}")),
+        None => (host.trim(), String::new()),
+    };
+    format!("{kernel} {WORDS}{program}").trim().into()
 }
 
 fn boot_id() -> io::Result<String> {

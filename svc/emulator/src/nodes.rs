@@ -26,6 +26,10 @@ pub(crate) enum Text {
     Zero,
     /// `-1`: loading is not limited.
     NoLimit,
+    /// The configuration the kernel was built with.
+    Config,
+    /// `[none]`: nothing is locked down.
+    Lockdown,
     /// Root FDT of what will be handed over.
     OutFdt,
     /// Root FDT of what was received.
@@ -62,7 +66,7 @@ const SYSCTL: &str = "/proc/sys/kernel";
 
 /// All of them; names of debugfs from `kernel/liveupdate/kexec_handover_debugfs.c`, of sysfs from
 /// `kernel/kexec_core.c` and `kernel/ksysfs.c` (v7.3, and before v7.0).
-const NODES: [Entry; 18] = [
+const NODES: [Entry; 20] = [
     Entry {
         folder: "/dev",
         name: "liveupdate",
@@ -72,6 +76,8 @@ const NODES: [Entry; 18] = [
     text("/proc/sys/kernel/random", "boot_id", Text::BootId, 0o444),
     text("/proc", "cmdline", Text::Cmdline, 0o444),
     text("/proc", "misc", Text::Misc, 0o444),
+    text("/proc", "config.gz", Text::Config, 0o444),
+    text("/sys/kernel/security", "lockdown", Text::Lockdown, 0o644),
     text(SYSCTL, "osrelease", Text::OsRelease, 0o444),
     text(SYSCTL, "kexec_load_disabled", Text::Zero, 0o644),
     text(SYSCTL, "kexec_load_limit_reboot", Text::NoLimit, 0o644),

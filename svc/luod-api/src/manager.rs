@@ -99,6 +99,9 @@ pub struct Prepare {
     pub has_initrd: bool,
     /// Time each service has to be ready, in milliseconds.
     pub deadline_ms: u64,
+    /// Names of checks whose findings do not stop the update.
+    #[serde(default)]
+    pub force: Vec<String>,
 }
 
 /// Freezes and jumps.

@@ -35,17 +35,6 @@ impl KernelFacts {
     }
 }
 
-/// Bytes of each scratch area, as far as debugfs shows them.
-pub(crate) fn scratch_bytes() -> Option<Vec<u64>> {
-    parse_hex_lines(&fs::read_to_string(Path::new(KHO_DEBUGFS).join("out/scratch_len")).ok()?)
-}
-
-fn parse_hex_lines(text: &str) -> Option<Vec<u64>> {
-    text.lines()
-        .map(|line| u64::from_str_radix(line.trim().strip_prefix("0x")?, 16).ok())
-        .collect()
-}
-
 /// The outgoing blob counts one more than has happened: 1 on a cold boot. The incoming one points
 /// at memory the kernel has freed and must not be read.
 fn liveupdate_number(debugfs: &Path) -> Option<u64> {
@@ -106,14 +95,5 @@ mod tests {
         );
         blob[0] = 2;
         assert_eq!(kexec_count(debugfs("kexec-metadata", &blob).path()), None);
-    }
-
-    #[test]
-    fn scratch_lines_are_all_or_nothing() {
-        assert_eq!(
-            parse_hex_lines("0x4400000\n0x0\n"),
-            Some(vec![0x0440_0000, 0])
-        );
-        assert_eq!(parse_hex_lines("0x1\nnonsense\n"), None);
     }
 }

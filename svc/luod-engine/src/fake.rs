@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use luod_api::manager::DeviceStatus;
 use luod_api::{Code, Refusal};
+use preflight::{Check, Finding, Running, Target};
 use rustix::fs::{MemfdFlags, fstat, memfd_create};
 use update::Moment;
 
@@ -134,6 +135,14 @@ impl Host for FakeHost {
         let name = kernel.sessions[&inode(session)].0.clone();
         kernel.finished.push(name);
         Ok(())
+    }
+
+    /// Of the command line only: there is no kernel in a test's file.
+    fn check(&self, request: &LoadRequest) -> Result<Vec<Finding>, Refusal> {
+        let target = Target::read(b"", None, &request.cmdline.to_string_lossy());
+        let mut findings = preflight::check(&target, &Running::default());
+        findings.retain(|finding| matches!(finding.check, Check::LiveUpdate | Check::Kho));
+        Ok(findings)
     }
 
     fn load(&self, _request: &LoadRequest) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use kexec_sys::SealedImage;
 use luod_api::Refusal;
 use luod_api::manager::DeviceStatus;
+use preflight::{Check, Finding};
 use update::Moment;
 
 use crate::facts::KernelFacts;
@@ -19,6 +20,8 @@ pub struct LoadRequest {
     pub initrd: Option<SealedImage>,
     /// Its command line.
     pub cmdline: CString,
+    /// Checks whose findings do not stop the update.
+    pub force: Vec<Check>,
 }
 
 /// What the engine needs of a kernel. Sessions and files are plain descriptors here, so that a
@@ -61,6 +64,12 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// The kernel's refusal.
     fn finish(&self, session: BorrowedFd<'_>) -> Result<(), Refusal>;
+
+    /// Whether the next kernel can take over.
+    ///
+    /// # Errors
+    /// Its files cannot be read.
+    fn check(&self, request: &LoadRequest) -> Result<Vec<Finding>, Refusal>;
 
     /// Loads the next kernel.
     ///

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use clock_sys::{TscRate, TscStamp};
+use kexec_sys::SealedImage;
 use kexec_sys::status::KexecPaths;
 use luo_sys::{Call, Device, Error, Incoming, Outgoing, Session, SessionName, Token, absence};
 use luod_api::manager::DeviceStatus;
 use luod_api::{Code, Refusal};
+use preflight::{Finding, Target};
+use running_kernel::Sources;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use update::Moment;
@@ -111,19 +114,19 @@ impl Host for LinuxHost {
         session.finish().map_err(refusals::luo)
     }
 
+    fn check(&self, request: &LoadRequest) -> Result<Vec<Finding>, Refusal> {
+        let content = |image: &SealedImage| {
+            let refuse = |error| Refusal::new(Code::ImageRefused, error);
+            image.content().map_err(refuse)
+        };
+        let kernel = content(&request.kernel)?;
+        let initrd = request.initrd.as_ref().map(content).transpose()?;
+        let cmdline = request.cmdline.to_string_lossy();
+        let target = Target::read(&kernel, initrd.as_deref(), &cmdline);
+        Ok(preflight::check(&target, &Sources::default().read()))
+    }
+
     fn load(&self, request: &LoadRequest) -> Result<(), Refusal> {
-        let limits = KexecPaths::default()
-            .load_limits()
-            .map_err(|error| Refusal::new(Code::Internal, error))?;
-        if !limits.allow_load_and_unload() {
-            let text = if limits.is_disabled {
-                "loading a kernel is switched off (kernel.kexec_load_disabled=1)"
-            } else {
-                "fewer than two loads are left (kernel.kexec_load_limit_reboot): one to load, one to be able to cancel"
-            };
-            return Err(Refusal::new(Code::ImageRefused, text)
-                .with_hint("only a cold boot resets this limit"));
-        }
         let initrd = request.initrd.as_ref().map(|initrd| initrd.as_fd());
         kexec_sys::load(&request.kernel, initrd, &request.cmdline)
             .map_err(|error| refusals::load(error, request))

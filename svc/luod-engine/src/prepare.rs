@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use luod_api::manager::Progress;
 use luod_api::{Code, Refusal};
+use preflight::{Check, Finding};
 use update::{
     Barrier, BarrierOutcome, Event, ItemState, MarkKind, Moment, Phase, ServiceName, SessionRecord,
     SessionState, Timeline, UpdateRecord,
@@ -65,13 +66,13 @@ impl Engine {
             .after(Event::Prepare)
             .map_err(|error| Refusal::new(Code::WrongPhase, error).with_hint(UNDER_WAY_HINT))?;
         state.check_may_change()?;
-        // Before the command line: where live update is off, a reused one lacks the word too, and
-        // adding it there would not help.
+        // Before the next kernel: where live update is off, a reused command line lacks the word
+        // too, and adding it there would not help.
         let device = self.host.device_status();
         if !device.is_usable {
             return Err(Refusal::new(Code::NoLiveUpdate, device.reason));
         }
-        check_cmdline(request)?;
+        check_findings(&self.host.check(request)?, &request.force)?;
         self.host.load(request)?;
         let facts = self.host.facts();
         // Reported with the update they were discarded after; a new record starts here.
@@ -299,35 +300,33 @@ pub(crate) fn progress(phase: Phase, message: String) -> Progress {
     Progress { message, phase }
 }
 
-/// Without these words the next kernel would boot and show nobody what it was given.
-fn check_cmdline(request: &LoadRequest) -> Result<(), Refusal> {
-    let cmdline = request.cmdline.to_string_lossy();
-    let last = |key: &str| {
-        cmdline
-            .split_ascii_whitespace()
-            .filter_map(|word| word.strip_prefix(key))
-            .next_back()
-    };
-    if !last("liveupdate=").is_some_and(is_true) {
-        let text = "the next kernel's command line lacks liveupdate=on: it would keep everything preserved out of reach";
-        return Err(
-            Refusal::new(Code::ImageRefused, text).with_hint("add it with --append liveupdate=on")
-        );
+/// What is found of the next kernel stops the update unless it is forced; each finding is told.
+fn check_findings(findings: &[Finding], force: &[Check]) -> Result<(), Refusal> {
+    let stops: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| finding.stops() && !force.contains(&finding.check))
+        .collect();
+    if stops.is_empty() {
+        return Ok(());
     }
-    if last("kho=").is_some_and(|value| !is_true(value)) {
-        let text =
-            "the next kernel's command line switches KHO off: everything preserved would be lost";
-        return Err(Refusal::new(Code::ImageRefused, text).with_hint("remove kho= from it"));
-    }
-    Ok(())
-}
-
-/// As `kstrtobool` of `lib/kstrtox.c`, v7.3.
-fn is_true(value: &str) -> bool {
-    matches!(
-        value.as_bytes(),
-        [b'y' | b'Y' | b't' | b'T' | b'1', ..] | [b'o' | b'O', b'n' | b'N', ..]
-    )
+    let messages: Vec<_> = stops
+        .iter()
+        .map(|finding| format!("{} ({})", finding.message, finding.check.name()))
+        .collect();
+    let names: Vec<_> = stops.iter().map(|finding| finding.check.name()).collect();
+    let mut hints: Vec<&str> = stops
+        .iter()
+        .map(|finding| finding.hint.as_str())
+        .filter(|hint| !hint.is_empty())
+        .collect();
+    hints.dedup();
+    let force = format!(
+        "`luoctl check` tells everything, --force {} goes on all the same",
+        names.join(",")
+    );
+    hints.push(&force);
+    let text = format!("the next kernel: {}", messages.join("; "));
+    Err(Refusal::new(Code::ImageRefused, text).with_hint(hints.join("; ")))
 }
 
 /// A random identity, from the kernel.

@@ -3,9 +3,9 @@
 use kexec_sys::{Error as KexecError, LoadError};
 use luo_sys::{Call, Error as LuoError, absence, holder};
 use luod_api::{Code, Refusal};
+use running_kernel::Sources;
 use rustix::io::Errno;
 
-use crate::facts::scratch_bytes;
 use crate::host::LoadRequest;
 
 /// A failed call to `/dev/liveupdate`.
@@ -58,7 +58,7 @@ fn no_room(request: &LoadRequest) -> String {
         .as_ref()
         .map_or(0, kexec_sys::SealedImage::len_bytes);
     let kernel = request.kernel.len_bytes();
-    let scratch = match scratch_bytes() {
+    let scratch = match Sources::default().scratch_bytes() {
         Some(areas) => {
             let areas: Vec<_> = areas
                 .iter()

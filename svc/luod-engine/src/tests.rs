@@ -99,6 +99,7 @@ fn load_request(cmdline: &str) -> LoadRequest {
         kernel,
         initrd: None,
         cmdline: std::ffi::CString::new(cmdline).unwrap(),
+        force: Vec::new(),
     }
 }
 

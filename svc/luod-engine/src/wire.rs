@@ -11,6 +11,7 @@ use live_varlink::{Handler, Peer, Replies, Request, ServerInfo, WireError};
 use luod_api::manager::{self, Prepare, ReportAnswer};
 use luod_api::service::{self, Done};
 use luod_api::{Code, Refusal};
+use preflight::Check;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -263,11 +264,20 @@ fn load_request(prepare: Prepare, fds: Vec<OwnedFd>) -> Result<(LoadRequest, Dur
             format!("the command line has a NUL byte: {error}"),
         )
     })?;
+    let named = |name: &String| {
+        Check::named(name).ok_or_else(|| {
+            let text = format!("there is no check {name:?} to force");
+            Refusal::new(Code::InvalidParameter, text)
+                .with_hint("`luoctl check` lists the names of all")
+        })
+    };
+    let force = prepare.force.iter().map(named).collect::<Result<_, _>>()?;
     Ok((
         LoadRequest {
             kernel,
             initrd,
             cmdline,
+            force,
         },
         deadline(prepare.deadline_ms),
     ))

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -45,6 +46,20 @@ impl SealedImage {
     /// Bytes of the image.
     pub const fn len_bytes(&self) -> u64 {
         self.len_bytes
+    }
+
+    /// A copy of its bytes.
+    ///
+    /// # Errors
+    /// No memory for it.
+    pub fn content(&self) -> io::Result<Vec<u8>> {
+        let length =
+            usize::try_from(self.len_bytes).map_err(|_too_long| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length)?;
+        bytes.resize(length, 0);
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
     }
 
     /// The image for reading; its position is shared with the load.

@@ -27,7 +27,8 @@ impl Platform {
         }
         let release = self.release(series)?;
         let image = folder.join(format!("kernel-{release}"));
-        fs::write(&image, header_only(&release)).context("write a kernel that is none")?;
+        fs::write(&image, emulator::kernel_image(&release))
+            .context("write a kernel that is none")?;
         Ok(Kernel {
             image,
             release,
@@ -44,28 +45,4 @@ impl Platform {
         let (_, release) = found.context("no release for this series")?;
         Ok((*release).to_owned())
     }
-}
-
-/// A bzImage of a setup header that says its release, and no code to speak of: an emulated machine
-/// asks for no more. Offsets: `Documentation/arch/x86/boot.rst`, v7.3.
-fn header_only(release: &str) -> Vec<u8> {
-    let mut file = vec![0; 2 * 512 + 16];
-    let mut put = |offset: usize, bytes: &[u8]| {
-        if let Some(place) = file.get_mut(offset..offset + bytes.len()) {
-            place.copy_from_slice(bytes);
-        }
-    };
-    // setup_sects, syssize, boot_flag, jump, header, version, kernel_version
-    put(0x1f1, &[1]);
-    put(0x1f4, &1_u32.to_le_bytes());
-    put(0x1fe, &0xaa55_u16.to_le_bytes());
-    put(0x200, &[0xeb, 0x6a]);
-    put(0x202, b"HdrS");
-    put(0x206, &0x020f_u16.to_le_bytes());
-    put(0x20e, &0x0100_u16.to_le_bytes());
-    // kernel_alignment, init_size
-    put(0x230, &0x20_0000_u32.to_le_bytes());
-    put(0x260, &0x1000_u32.to_le_bytes());
-    put(0x300, format!("{release} (no code) #1\0").as_bytes());
-    file
 }

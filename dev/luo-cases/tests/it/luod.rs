@@ -18,7 +18,7 @@ until grep -q arena kv.$LUO_EMU_GENERATION; do
 done
 load="--keys 1000 --value-bytes 272 --connect $PWD/kv.sock"
 if [ $LUO_EMU_GENERATION = 1 ]; then
-    ./kvcache-load fill $load && ./luoctl update --kernel kernel --reuse-cmdline
+    ./kvcache-load fill $load && ./luo-emu kernel linux && ./luoctl update --kernel linux --reuse-cmdline
     exit 92
 fi
 ./kvcache-load verify $load && ./luoctl report

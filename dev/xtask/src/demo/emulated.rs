@@ -53,6 +53,12 @@ pub(super) fn boot(workspace: &Workspace) -> Result<(Emulated, Steps)> {
     ensure!(made.context("start mkfifo")?.success(), "mkfifo failed");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let paths = std::iter::once(programs.clone()).chain(std::env::split_paths(&path));
+    let kernel = Command::new(programs.join("luo-emu"))
+        .arg("kernel")
+        .arg(folder.path().join("next-kernel"))
+        .status();
+    let kernel = kernel.context("start luo-emu")?;
+    ensure!(kernel.success(), "luo-emu kernel failed: {kernel}");
     let machine = Command::new(programs.join("luo-emu"))
         .args([
             "run",

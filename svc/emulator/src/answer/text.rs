@@ -12,6 +12,7 @@ use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, openat};
 use super::{EACCES, ENOTDIR, Outcome};
 use crate::files::errno;
 use crate::generation::Generation;
+use crate::kernel_image::config_gz;
 use crate::nodes::{Node, Text};
 
 impl Generation<'_> {
@@ -53,6 +54,8 @@ impl Generation<'_> {
             Text::Loaded => line(if kernel.image.is_some() { "1" } else { "0" }),
             Text::Zero => line("0"),
             Text::NoLimit => line("-1"),
+            Text::Config => Some(config_gz()),
+            Text::Lockdown => line("[none] integrity confidentiality"),
             Text::OutFdt => kernel.out_fdt(),
             Text::InFdt => kernel.in_fdt(),
             Text::ScratchPhys => Some(self.scratch(|area| area.addr.0)),
