@@ -100,10 +100,11 @@ fn reserve_mem(cmdline: &CommandLine, running: &Running) -> Finding {
         .filter(|region| !next.contains(region))
         .collect();
     if missing.is_empty() {
-        return Finding::ok(
-            check,
-            format!("{count} regions of reserve_mem=, none is lost"),
-        );
+        let message = match next.len() {
+            0 => "no region of reserve_mem=".to_owned(),
+            count => format!("{count} of reserve_mem=, none is lost"),
+        };
+        return Finding::ok(check, message);
     }
     let message = format!(
         "its command line lacks reserve_mem={}: what is in it would be lost",
