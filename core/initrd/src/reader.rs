@@ -143,7 +143,8 @@ pub fn read(
             }));
             at = at.saturating_add(plain(rest, at, seen)?);
         } else if first == 0 {
-            at = at.saturating_add(1);
+            let zeros = rest.iter().position(|&byte| byte != 0);
+            at = at.saturating_add(zeros.unwrap_or(rest.len()));
         } else {
             let bytes = member(rest, at, limit_bytes, is_configured, seen)?;
             at = at.saturating_add(bytes);

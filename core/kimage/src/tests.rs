@@ -89,7 +89,7 @@ fn zboot(payload: &[u8], compression: &str) -> Vec<u8> {
 
 #[test]
 fn what_is_no_kernel_is_told_apart_from_a_damaged_one() {
-    assert_eq!(unpack(b""), Err(UnpackError::Unknown));
+    assert_eq!(unpack(b""), Err(UnpackError::Empty));
     assert_eq!(unpack(b"#!/bin/sh\n"), Err(UnpackError::Unknown));
     assert_eq!(unpack(&gzip(b"no Image")), Err(UnpackError::Unknown));
     let mut cut = zboot(&gzip(&arm64()), "gzip");

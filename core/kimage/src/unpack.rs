@@ -57,6 +57,9 @@ pub struct Unpacked<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnpackError {
+    /// Nothing in it.
+    #[error("an empty file")]
+    Empty,
     /// No kernel that is known here.
     #[error("no bzImage, arm64 Image, EFI zboot image or vmlinux")]
     Unknown,
@@ -87,6 +90,9 @@ pub enum UnpackError {
 /// # Errors
 /// [`UnpackError`].
 pub fn unpack(file: &[u8]) -> Result<Unpacked<'_>, UnpackError> {
+    if file.is_empty() {
+        return Err(UnpackError::Empty);
+    }
     let plain = |packing| Unpacked {
         packing,
         compression: None,

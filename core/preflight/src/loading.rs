@@ -6,6 +6,8 @@ use crate::finding::{Check, Finding};
 use crate::running::{Lockdown, Running};
 use crate::target::Target;
 
+const NAME_A_KERNEL: &str = "name a kernel image, like /boot/vmlinuz";
+
 pub(crate) fn all(target: &Target, running: &Running) -> Vec<Finding> {
     vec![
         scratch(target, running),
@@ -21,8 +23,7 @@ pub(crate) fn image(target: &Target, running: &Running) -> Finding {
     let kernel = match &target.kernel {
         Ok(kernel) => kernel,
         Err(error) => {
-            return Finding::refused(check, error.to_string())
-                .hint("name a kernel image, like /boot/vmlinuz");
+            return Finding::refused(check, error.to_string()).hint(NAME_A_KERNEL);
         }
     };
     let release = kernel.release.as_deref().unwrap_or("of an unknown release");
@@ -33,6 +34,9 @@ pub(crate) fn image(target: &Target, running: &Running) -> Finding {
     let machine = match kernel.packing {
         Packing::BzImage => "x86_64",
         Packing::Arm64Image | Packing::CompressedImage | Packing::Zboot => "aarch64",
+        Packing::Elf if kernel.release.is_none() => {
+            return Finding::refused(check, "an ELF file that is no kernel").hint(NAME_A_KERNEL);
+        }
         Packing::Elf => {
             return Finding::refused(check, format!("{found}: kexec_file_load takes no vmlinux"))
                 .hint("name the bzImage of it");

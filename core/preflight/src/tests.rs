@@ -130,17 +130,15 @@ fn a_version_that_is_not_found_is_never_ok() {
             "{finding:?}"
         );
     }
-    let unreadable = Target::read(b"no kernel", None, LINE);
-    for check in tags {
-        assert_eq!(
-            found(&unreadable, &running(), check).verdict,
-            Verdict::Unknown
-        );
+    for (file, words) in [
+        (&b"no kernel"[..], "no bzImage"),
+        (b"", "an empty file"),
+        (b"\x7fELF of a program", "an ELF file that is no kernel"),
+    ] {
+        let image = found(&Target::read(file, None, LINE), &running(), Check::Image);
+        assert_eq!(image.verdict, Verdict::Refused);
+        assert!(image.message.contains(words), "{image:?}");
     }
-    assert_eq!(
-        found(&unreadable, &running(), Check::Image).verdict,
-        Verdict::Refused
-    );
 }
 
 #[test]

@@ -314,11 +314,13 @@ fn check_findings(findings: &[Finding], force: &[Check]) -> Result<(), Refusal> 
         .map(|finding| format!("{} ({})", finding.message, finding.check.name()))
         .collect();
     let names: Vec<_> = stops.iter().map(|finding| finding.check.name()).collect();
-    let mut hints: Vec<&str> = stops
-        .iter()
-        .map(|finding| finding.hint.as_str())
-        .filter(|hint| !hint.is_empty())
-        .collect();
+    let mut hints = vec!["nothing was changed"];
+    hints.extend(
+        stops
+            .iter()
+            .map(|finding| finding.hint.as_str())
+            .filter(|hint| !hint.is_empty()),
+    );
     hints.dedup();
     let force = format!(
         "`luoctl check` tells everything, --force {} goes on all the same",

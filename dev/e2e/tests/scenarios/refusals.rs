@@ -131,10 +131,7 @@ fn images(host: &Host) -> anyhow::Result<()> {
         let line = format!("update --kernel {kernel} --reuse-cmdline");
         host.refused(&line, 7, parts)
     };
-    // To the emulated machine any file is a kernel.
-    if host.platform == Platform::Kernel {
-        refused("/bin/luoctl", &["no kernel image", nothing])?;
-    }
+    refused("/bin/luoctl", &["an ELF file that is no kernel", nothing])?;
     refused("/no/such/kernel", &["the kernel /no/such/kernel", nothing])?;
     refused("/boot", &["the kernel /boot: is a directory", nothing])?;
     host.machine.write_file("/tmp/empty", 0o600, b"")?;
@@ -157,10 +154,10 @@ fn images(host: &Host) -> anyhow::Result<()> {
     let kernel = guest_kernel(Series::V7_3);
     let line = format!("update --kernel {kernel} --initrd /tmp/initrd --reuse-cmdline");
     let parts = [
-        "does not fit into scratch areas of ",
+        "each in one piece; scratch is ",
         &format!("{} MiB", largest >> 20),
-        &format!("initrd {too_large} MiB"),
-        "use a smaller initrd, or cold-boot this host with a larger kho_scratch=",
+        &format!("the initial RAM disk {too_large} MiB"),
+        "make scratch larger with kho_scratch= at the next cold boot, or the image smaller",
     ];
     host.refused(&line, 7, &parts)?;
     host.machine
