@@ -85,15 +85,12 @@ impl Sources {
 
     fn lockdown(&self) -> Option<Lockdown> {
         let folder = self.root.join("sys/kernel/security");
-        // Without security modules there is no folder, and no lockdown.
-        if !folder.exists() {
-            let has_sysfs = self.root.join("sys/kernel").exists();
-            return has_sysfs.then_some(Lockdown::None);
-        }
         let Ok(text) = fs::read_to_string(folder.join("lockdown")) else {
-            // Mounted, it lists the modules.
+            // Mounted, it lists the modules; without security modules there is no folder, and no
+            // lockdown.
             let is_mounted = folder.join("lsm").exists();
-            return is_mounted.then_some(Lockdown::None);
+            let has_none = !folder.exists() && self.root.join("sys/kernel").exists();
+            return (is_mounted || has_none).then_some(Lockdown::None);
         };
         match text.split(['[', ']']).nth(1)? {
             "none" => Some(Lockdown::None),

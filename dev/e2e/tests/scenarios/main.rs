@@ -9,6 +9,7 @@ mod agent;
 mod boot;
 mod cancel;
 mod cases;
+mod check;
 mod composed;
 mod crashes;
 mod direct;
@@ -64,11 +65,12 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 7] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 11] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 12] = [
     agent::scenarios,
     boot::scenarios,
     cancel::scenarios,
     cases::scenarios,
+    check::scenarios,
     crashes::scenarios,
     direct::scenarios,
     kvcache::scenarios,
