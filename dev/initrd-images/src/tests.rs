@@ -1,6 +1,7 @@
 //! The crate `initrd` against the list.
 
 use initrd::{BootConfig, Seen, read};
+use preflight::{Check, Running, Target, Verdict};
 use proptest::prelude::*;
 
 use super::*;
@@ -50,6 +51,31 @@ fn every_image_is_taken_or_refused_as_linux_does() {
                     .all(|wanted| names.iter().any(|name| name == wanted))
             );
         }
+    }
+}
+
+/// With a kernel that has every form: the words of the kernel reach who asks before the jump.
+#[test]
+fn the_check_of_the_next_kernel_says_the_same() {
+    let kernel = emulator::kernel_image("7.3.4");
+    for case in cases(&main_archive()) {
+        let target = Target::read(&kernel, Some(&case.image), "liveupdate=on");
+        let findings = preflight::check(&target, &Running::default());
+        let finding = findings
+            .iter()
+            .find(|it| it.check == Check::Initrd)
+            .unwrap();
+        let (verdict, words) = match case.expected {
+            Boots => (Verdict::Ok, "with /init"),
+            BootsAnd(words) => (Verdict::Unknown, words),
+            Fails(words) => (Verdict::Refused, words),
+        };
+        assert_eq!(finding.verdict, verdict, "{}: {finding:?}", case.name);
+        assert!(
+            finding.message.contains(words),
+            "{}: {finding:?}",
+            case.name
+        );
     }
 }
 
