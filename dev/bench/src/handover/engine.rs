@@ -56,7 +56,7 @@ pub fn measure() -> anyhow::Result<Vec<String>> {
     .0;
     line("receive them in the next boot", BLOCKS, begin.elapsed());
     anyhow::ensure!(
-        received.unclaimed().count() > usize::try_from(BLOCKS)?,
+        received.unclaimed().count() == usize::try_from(BLOCKS)?,
         "blocks are missing"
     );
     Ok(lines)
