@@ -74,7 +74,13 @@ pub(crate) enum Command {
         discard: bool,
     },
     /// Shows what the last update did: time by phase and service, everything lost
-    Report,
+    Report {
+        /// Write a page with a timeline to look at
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Prints the last update as metrics, in the text format of Prometheus
+    Metrics,
     /// Reads a handover: of this host, from a memory dump, or from saved pages
     Inspect(InspectArgs),
     /// Makes a handover of a plan: sessions, tokens, contents, seals

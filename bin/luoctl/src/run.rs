@@ -1,7 +1,9 @@
 //! One function a subcommand.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use ::update::Report;
 use luod_api::Code;
 use luod_api::manager::{self, Nothing, ReportAnswer, Sessions, Status, method};
 use serde::Serialize;
@@ -39,7 +41,8 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             };
             command(cli, method::FINISH, &finish, "finished")
         }
-        Command::Report => report(cli),
+        Command::Report { html } => report(cli, html.as_deref()),
+        Command::Metrics => metrics(cli),
         Command::Inspect(args) => inspect::inspect(cli, args),
         Command::Compose(args) => compose::compose(cli, args),
         Command::Boot(args) => boot::boot(cli, args),
@@ -58,15 +61,32 @@ fn sessions(cli: &Cli) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(cli: &Cli) -> Result<ExitCode, Failure> {
+fn last_report(cli: &Cli) -> Result<Report, Failure> {
     let answer: ReportAnswer = Connection::open(cli)?.call(method::REPORT, &Nothing {})?;
-    let Some(report) = answer.report else {
-        return Err(Failure::new(
-            Code::NotFound,
-            "there has been no update since the cold boot",
-        ));
+    let none = || {
+        let text = "there has been no update since the cold boot";
+        Failure::new(Code::NotFound, text)
     };
-    print(cli, &report, || show::report(&report));
+    answer.report.ok_or_else(none)
+}
+
+fn metrics(cli: &Cli) -> Result<ExitCode, Failure> {
+    let metrics = report_view::to_metrics(&last_report(cli)?);
+    print(cli, &serde_json::json!({ "metrics": metrics }), || {
+        metrics.clone()
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(cli: &Cli, html: Option<&Path>) -> Result<ExitCode, Failure> {
+    let report = last_report(cli)?;
+    if let Some(path) = html {
+        let written = std::fs::write(path, report_view::to_html(&report));
+        written.map_err(|error| inspect::cannot_write(path, &error))?;
+    }
+    if cli.json || html.is_none() {
+        print(cli, &report, || show::report(&report));
+    }
     Ok(if report.has_required_loss() {
         ExitCode::from(LOSS)
     } else {
