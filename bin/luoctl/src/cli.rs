@@ -79,6 +79,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
+    /// Lists the updates of this host that ended: when, from which kernel to which, how long, what was lost
+    History {
+        /// How many, the last ones
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+    },
     /// Prints the last update as metrics, in the text format of Prometheus
     Metrics,
     /// Reads a handover: of this host, from a memory dump, or from saved pages

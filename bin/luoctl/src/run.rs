@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use ::update::Report;
 use luod_api::Code;
-use luod_api::manager::{self, Nothing, ReportAnswer, Sessions, Status, method};
+use luod_api::manager::{self, HistoryAnswer, Nothing, ReportAnswer, Sessions, Status, method};
 use serde::Serialize;
 
 use crate::cli::{Cli, Command};
@@ -42,6 +42,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             command(cli, method::FINISH, &finish, "finished")
         }
         Command::Report { html } => report(cli, html.as_deref()),
+        Command::History { limit } => history(cli, *limit),
         Command::Metrics => metrics(cli),
         Command::Inspect(args) => inspect::inspect(cli, args),
         Command::Compose(args) => compose::compose(cli, args),
@@ -68,6 +69,13 @@ fn last_report(cli: &Cli) -> Result<Report, Failure> {
         Failure::new(Code::NotFound, text)
     };
     answer.report.ok_or_else(none)
+}
+
+fn history(cli: &Cli, limit: u32) -> Result<ExitCode, Failure> {
+    let request = manager::History { limit };
+    let answer: HistoryAnswer = Connection::open(cli)?.call(method::HISTORY, &request)?;
+    print(cli, &answer, || show::history(&answer.updates));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn metrics(cli: &Cli) -> Result<ExitCode, Failure> {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use luod_api::manager::{ServiceEntry, Sessions, Status};
+use jiff::Timestamp;
+use luod_api::manager::{PastUpdate, ServiceEntry, Sessions, Status};
 use update::{ItemState, Report, SessionState};
 
 /// Width of the longest bar in a report, in characters.
@@ -113,6 +114,42 @@ fn service(entry: &ServiceEntry) -> String {
         );
     }
     text
+}
+
+/// A line for each update that ended.
+pub(crate) fn history(updates: &[PastUpdate]) -> String {
+    if updates.is_empty() {
+        return "no update has ended on this host".to_owned();
+    }
+    let mut text = String::new();
+    for past in updates {
+        let report = &past.report;
+        let when = Timestamp::from_nanosecond(past.ended_ns.into()).map_or_else(
+            |_| "(no time)".to_owned(),
+            |at| at.strftime("%F %T").to_string(),
+        );
+        let end = match (&report.cancelled, &report.to_release) {
+            (Some(reason), _) => format!("cancelled: {reason}"),
+            (None, Some(to)) => format!("-> {to:<16} {}", outcome(report)),
+            (None, None) => "no jump".to_owned(),
+        };
+        let _infallible = writeln!(text, "{when} UTC  {:<16} {end}", report.from_release);
+    }
+    text
+}
+
+fn outcome(report: &Report) -> String {
+    let down = match report.blackout_ms {
+        Some(ms) => format!("down {ms:.0} ms"),
+        None => "not down".to_owned(),
+    };
+    let lost = match report.lost.len() {
+        0 => "lost nothing".to_owned(),
+        count => format!("LOST {}", items(count)),
+    };
+    let services = report.clients.len();
+    let plural = if services == 1 { "" } else { "s" };
+    format!("{down}, {services} service{plural}, {lost}")
 }
 
 pub(crate) fn report(report: &Report) -> String {

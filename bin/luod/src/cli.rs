@@ -21,6 +21,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR", default_value = "/run/luod")]
     pub(crate) runtime_dir: PathBuf,
 
+    /// Folder of the history of updates; made if it is missing
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/luod")]
+    pub(crate) state_dir: PathBuf,
+
     /// Socket for services and luoctl [default: liveupdate.sock in the runtime folder]
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,

@@ -12,7 +12,7 @@ use std::thread;
 
 use anyhow::{Context as _, bail};
 use live_varlink::Server;
-use luod_engine::{Engine, Keeper, LinuxHost, SERVER_INFO, Wire, holder};
+use luod_engine::{Engine, History, Keeper, LinuxHost, SERVER_INFO, Wire, holder};
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getrlimit, setrlimit, waitpid};
 use tracing_subscriber::filter::Targets;
@@ -64,7 +64,8 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     let listener = listen(&socket)?;
     tracing::debug!(socket = %socket.display(), "listening");
     let keeper = Keeper::open(dir, Box::new(launch_holder))?;
-    let engine = Arc::new(Engine::start(Box::new(LinuxHost::new()), keeper)?);
+    let history = History::in_folder(cli.state_dir.clone());
+    let engine = Arc::new(Engine::start(Box::new(LinuxHost::new()), keeper, history)?);
     let keeper = engine.keeper();
     thread::Builder::new()
         .name("holder watch".to_owned())

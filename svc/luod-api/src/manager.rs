@@ -23,6 +23,8 @@ pub mod method {
     pub const FINISH: &str = "io.liveupdate.Manager.Finish";
     /// → [`super::ReportAnswer`].
     pub const REPORT: &str = "io.liveupdate.Manager.Report";
+    /// [`super::History`] → [`super::HistoryAnswer`].
+    pub const HISTORY: &str = "io.liveupdate.Manager.History";
 }
 
 /// No parameters.
@@ -143,4 +145,27 @@ pub struct Finish {
 pub struct ReportAnswer {
     /// None before the first update.
     pub report: Option<Report>,
+}
+
+/// Asks for updates that ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct History {
+    /// How many, the last ones.
+    pub limit: u32,
+}
+
+/// Updates that ended, the oldest first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HistoryAnswer {
+    /// The updates.
+    pub updates: Vec<PastUpdate>,
+}
+
+/// An update that ended: finished, or cancelled.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PastUpdate {
+    /// When, in nanoseconds since 1970.
+    pub ended_ns: u64,
+    /// Its report, without the timeline.
+    pub report: Report,
 }

@@ -8,6 +8,7 @@ use live_varlink::Peer;
 use luod_api::{Code, Refusal};
 use update::ServiceName;
 
+use crate::history::History;
 use crate::host::Host;
 use crate::keeper::{Keeper, KeeperError};
 use crate::sealed::{self, SealedError};
@@ -39,6 +40,7 @@ pub struct Engine {
     pub(crate) host: Box<dyn Host>,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) shadow: Shadow,
+    pub(crate) history: History,
     state: Mutex<State>,
     /// Told whenever a barrier may have an outcome.
     pub(crate) changed: Condvar,
@@ -59,10 +61,15 @@ impl Engine {
     /// # Errors
     /// [`StartError`]. A handover that cannot be read is none: it is reported by every call that
     /// would make its loss final.
-    pub fn start(host: Box<dyn Host>, keeper: Keeper) -> Result<Self, StartError> {
+    pub fn start(
+        host: Box<dyn Host>,
+        keeper: Keeper,
+        history: History,
+    ) -> Result<Self, StartError> {
         let engine = Self {
             host,
             shadow: Shadow::new(keeper.runtime_dir()),
+            history,
             keeper: Arc::new(keeper),
             state: Mutex::default(),
             changed: Condvar::new(),

@@ -2,8 +2,9 @@
 
 use std::os::fd::AsFd as _;
 
+use luod_api::manager::PastUpdate;
 use luod_api::{Code, Refusal};
-use update::{Event, ItemState, MarkKind, Phase, SessionState};
+use update::{Event, ItemState, MarkKind, Phase, Report, SessionState, Timeline};
 
 use crate::engine::{Engine, session_key};
 use crate::keep::not_registered;
@@ -60,6 +61,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Adds the update that has just ended to the history.
+    pub(crate) fn write_down(&self, state: &State) {
+        let Some(report) = Report::new(&state.journal) else {
+            return;
+        };
+        self.history.add(&PastUpdate {
+            ended_ns: self.host.now().realtime_ns,
+            report: Report {
+                timeline: Timeline::default(),
+                ..report
+            },
+        });
+    }
+
     /// Back to NORMAL once no session waits.
     pub(crate) fn end_update(&self, state: &mut State) {
         if state.journal.phase != Phase::Updated || !state.journal.unfinished().is_empty() {
@@ -71,6 +86,7 @@ impl Engine {
                 state.journal.phase = phase;
                 state.mark(MarkKind::Finished, None, now);
                 tracing::info!(update = state.update_id(), "update finished");
+                self.write_down(state);
             }
             Err(error) => tracing::error!(%error, "the phase did not follow"),
         }

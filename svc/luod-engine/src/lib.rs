@@ -16,6 +16,7 @@ mod facts;
 #[cfg(test)]
 mod fake;
 mod finish;
+mod history;
 pub mod holder;
 mod host;
 mod keep;
@@ -36,6 +37,7 @@ mod wire;
 
 pub use engine::{Engine, StartError};
 pub use facts::KernelFacts;
+pub use history::History;
 pub use host::{Host, LoadRequest};
 pub use keeper::{Keeper, KeeperError};
 pub use linux::LinuxHost;

@@ -1,6 +1,8 @@
 //! What operators ask.
 
-use luod_api::manager::{DeviceStatus, Finish, ServiceEntry, Sessions, Status};
+use luod_api::manager::{
+    self, DeviceStatus, Finish, HistoryAnswer, ServiceEntry, Sessions, Status,
+};
 use luod_api::{Code, Refusal};
 use update::{ItemState, Report};
 
@@ -66,6 +68,14 @@ impl Engine {
     /// The report of the update under way or the last one.
     pub(crate) fn report(&self) -> Option<Report> {
         Report::new(&self.state().journal)
+    }
+
+    /// Updates that ended.
+    pub(crate) fn history(&self, request: &manager::History) -> HistoryAnswer {
+        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        HistoryAnswer {
+            updates: self.history.read(limit),
+        }
     }
 
     /// Finishes for a service that does not, or for all of them.

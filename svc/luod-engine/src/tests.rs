@@ -2,6 +2,7 @@
 
 mod barrier;
 mod crashes;
+mod ended;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -18,6 +19,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use update::{Event, ItemState, Phase};
 
 use crate::fake::FakeHost;
+use crate::history::History;
 use crate::host::LoadRequest;
 use crate::mailbox::Mailbox;
 use crate::state::Subscription;
@@ -88,7 +90,8 @@ fn start(host: &FakeHost, runtime: &tempfile::TempDir) -> Arc<Engine> {
         Ok(())
     };
     let keeper = Keeper::open(runtime.path(), Box::new(launch)).unwrap();
-    Arc::new(Engine::start(Box::new(host.clone()), keeper).unwrap())
+    let history = History::in_folder(runtime.path().join("state"));
+    Arc::new(Engine::start(Box::new(host.clone()), keeper, history).unwrap())
 }
 
 fn ignore(_progress: Progress) {}

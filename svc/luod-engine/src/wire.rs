@@ -144,6 +144,7 @@ impl Wire {
                     report: engine.report(),
                 },
             ),
+            method::HISTORY => done(replies, &engine.history(&parameters(request)?)),
             method::PREPARE => {
                 check_root(peer)?;
                 let load = load_request(parameters(request)?, fds)?;
