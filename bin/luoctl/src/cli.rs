@@ -94,6 +94,18 @@ pub(crate) enum Command {
     /// Starts a kernel with a handover that was composed: at once, or as an ELF file for QEMU
     #[command(after_help = BOOT_EXAMPLES)]
     Boot(BootArgs),
+    /// Prints what makes a shell complete the words of luoctl
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Writes the manual pages, luoctl(1) and one for each command
+    Man {
+        /// Folder to write them to; made if it is not there
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
 }
 
 const CHECK_EXAMPLES: &str = "\

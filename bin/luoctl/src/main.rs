@@ -11,6 +11,7 @@ mod compose;
 mod connection;
 mod failure;
 mod inspect;
+mod manual;
 mod next_kernel;
 mod output;
 mod run;

@@ -12,7 +12,7 @@ use crate::cli::{Cli, Command};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Layout};
-use crate::{boot, check, compose, inspect, show, update};
+use crate::{boot, check, compose, inspect, manual, show, update};
 
 /// Exit code of a report that names a required loss.
 const LOSS: u8 = 11;
@@ -47,6 +47,14 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::inspect(cli, args),
         Command::Compose(args) => compose::compose(cli, args),
         Command::Boot(args) => boot::boot(cli, args),
+        Command::Completions { shell } => {
+            output::text(&manual::completions(*shell)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { folder } => {
+            manual::write(folder)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
