@@ -87,7 +87,7 @@ fn examine(path: &Path, totals: &mut Totals) -> Result<(), Failure> {
     let bytes = symbol_files::read(path).map_err(anyhow::Error::new)?;
     let of = || format!("use {}", path.display());
     let module = Module::parse(&bytes).with_context(of)?;
-    let table = module.table(BASE, Phase::Live).with_context(of)?;
+    let table = module.table(BASE, Phase::Loading).with_context(of)?;
     let duplicates = table.duplicates();
     let name = module.name().map(|name| name.to_string());
     let name = name

@@ -180,11 +180,12 @@ impl<'d> Builder<'d> {
     }
 }
 
-/// Sorts regions by object, and makes one of those that overlap or touch.
+/// Sorts regions by object, and makes one of those that overlap. Those that only touch are two pieces of memory: no symbol
+/// reaches from one to the other.
 fn merge(regions: &mut Vec<(u32, Region)>) {
     regions.sort_unstable();
     regions.dedup_by(|(object, next), (last_object, last)| {
-        let is_one = object == last_object && next.start <= last.end;
+        let is_one = object == last_object && next.start < last.end;
         if is_one {
             last.end = last.end.max(next.end);
         }

@@ -31,6 +31,9 @@ const PER_CPU: &[u8] = b".data..percpu";
 /// Where [`Module::table`] and [`Module::table_at`] put it: the kernel does not tell where it is.
 const PER_CPU_BASE: u64 = 0x1_0000;
 
+/// Where they put what is not kept: the kernel has it in the image of the file, which is gone after loading.
+const NOT_KEPT_BASE: u64 = 0x8_0000;
+
 /// A module's file.
 #[derive(Clone, Debug)]
 pub struct Module<'d> {
@@ -91,7 +94,8 @@ impl<'d> Module<'d> {
     }
 
     /// Its symbols, with sections laid out from `base` on as the kernel does on x86-64: code, read-only data, data that
-    /// becomes read-only, data, then init code and data, each in pages of its own. Other machines add sections
+    /// becomes read-only, data, then init code and data, each in pages of its own. `base` is the start of a page, not in
+    /// the first MiB, where what has no memory of its own is put. Other machines add sections
     /// for far calls; order and positions are the same there.
     ///
     /// # Errors
@@ -150,11 +154,11 @@ impl<'d> Module<'d> {
     }
 
     pub(crate) fn address(&self, symbol: RawSymbol, placement: &Placement) -> u64 {
-        let base = placement
-            .get(usize::from(symbol.section.0))
-            .copied()
-            .flatten();
-        symbol.value.wrapping_add(base.unwrap_or_default())
+        let base = match placement.get(usize::from(symbol.section.0)) {
+            Some(base) if !symbol.is_undefined() => base.unwrap_or(NOT_KEPT_BASE),
+            _ => 0,
+        };
+        symbol.value.wrapping_add(base)
     }
 
     fn kind(&self, symbol: RawSymbol, phase: Phase) -> Kind {

@@ -20,7 +20,7 @@ ffffffffc0001040 t early\t[m]
 ffffffffc0001040 t alias\t[m]
 ffffffffc0001090 t $x\t[m]
 ffffffffc0001091 t .L1\t[m]
-ffffffffc0003000 d dup\t[m]
+ffffffffc0003010 d dup\t[m]
 0000000000001234 a percpu\t[m]
 ffffffff81000080 ? .klp.sym.vmlinux.f,1\t[patch]
 ffffffff81000080 U printk\t[patch]
@@ -116,7 +116,8 @@ fn regions_that_are_known_end_symbols_exactly() {
         .into(),
     }];
     let table = parse(TEXT.as_bytes(), &regions).unwrap();
-    // The two regions touch; the end of the first is where a symbol of the second starts.
+    // The two regions touch; the second has no symbol at its start.
+    assert_eq!(shown(&table, 0xffff_ffff_c000_3004), "-");
     assert_eq!(
         shown(&table, 0xffff_ffff_c000_2500),
         "late+0x1480/0x1f80 [m]"
@@ -138,7 +139,7 @@ fn positions_are_counted_by_object_in_the_order_of_the_table() {
         assert_eq!(at("dup", "vmlinux", 1), Ok(0xffff_ffff_8100_0040));
         assert_eq!(at("dup", "vmlinux", 2), Ok(0xffff_ffff_8100_00c0));
         assert_eq!(at("dup", "m", 1), Ok(0xffff_ffff_c000_1000));
-        assert_eq!(at("dup", "m", 2), Ok(0xffff_ffff_c000_3000));
+        assert_eq!(at("dup", "m", 2), Ok(0xffff_ffff_c000_3010));
         assert_eq!(at("late", "m", 0), Ok(0xffff_ffff_c000_1080));
         assert_eq!(at("late", "m", 1), Ok(0xffff_ffff_c000_1080));
         assert!(matches!(
