@@ -63,7 +63,9 @@ fn lookup<'t>(table: &'t Table<'_>, addrs: &'t [u64]) -> Vec<Option<Found<'t>>> 
     if addrs.is_sorted() {
         table.lookup_sorted(addrs).collect()
     } else {
-        table.lookup_many(addrs).collect()
+        let mut found = Vec::with_capacity(addrs.len());
+        table.lookup_many(addrs, |one| found.push(one));
+        found
     }
 }
 

@@ -5,31 +5,30 @@
 //! ends is a mark, and so one search answers both which symbol is nearest and whether it reaches.
 //!
 //! Every sixteenth address is repeated in `samples`, every sixteenth of these in `tops`: two lists
-//! that stay in the caches of the processor, so that a search touches the table itself once.
+//! that stay in the caches of the processor, so that a search touches the long list once.
 
 use alloc::vec::Vec;
 
+use crate::kind::Kind;
 use crate::region::End;
 
 /// Entries that share a sample, and samples that share a top.
 const BLOCK: usize = 16;
+/// Of an entry: it is a mark.
 const MARK: u32 = 1 << 31;
+/// Of a mark: it is a guess.
 const PAGE: u32 = 1 << 30;
 
 /// Most symbols of a table: entries keep two bits for themselves.
-pub(crate) const MAXIMUM_SYMBOLS: u32 = PAGE - 1;
+pub(crate) const MAXIMUM_SYMBOLS: u32 = PAGE;
 
 /// A symbol by its number in the table, or a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Entry(u32);
+struct Entry(u32);
 
 impl Entry {
-    pub(crate) const fn symbol(index: u32) -> Self {
-        Self(index)
-    }
-
-    /// What it is, when it is a symbol.
-    pub(crate) const fn index(self) -> Option<u32> {
+    #[inline]
+    const fn symbol(self) -> Option<u32> {
         if self.0 & MARK == 0 {
             Some(self.0)
         } else {
@@ -38,7 +37,8 @@ impl Entry {
     }
 
     /// How a symbol before it ends.
-    pub(crate) const fn end(self) -> End {
+    #[inline]
+    const fn end(self) -> End {
         match (self.0 & MARK, self.0 & PAGE) {
             (0, _) => End::Symbol,
             (_, 0) => End::Region,
@@ -52,18 +52,30 @@ impl Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) addr: u64,
-    /// 0 for a mark.
+    /// 0 for a mark, else the symbol's number and one.
     rank: u32,
-    /// Object of the symbol.
-    pub(crate) object: u32,
+    /// Object of the symbol, with two bits of its kind.
+    object: u32,
 }
 
+/// Of a key: the symbol is code, or may be.
+const TEXT: u32 = 1 << 31;
+/// Of a key: the symbol has no place in memory unless a region says so.
+const ABSOLUTE: u32 = 1 << 30;
+
 impl Key {
-    pub(crate) const fn symbol(addr: u64, index: u32, object: u32) -> Self {
+    #[inline]
+    pub(crate) fn symbol(addr: u64, index: u32, object: u32, kind: Kind) -> Self {
+        let text = if kind.is_text() || kind.is_weak() {
+            TEXT
+        } else {
+            0
+        };
+        let absolute = if kind.is_absolute() { ABSOLUTE } else { 0 };
         Self {
             addr,
             rank: index.saturating_add(1),
-            object,
+            object: object | text | absolute,
         }
     }
 
@@ -79,38 +91,65 @@ impl Key {
     pub(crate) const fn index(self) -> Option<u32> {
         self.rank.checked_sub(1)
     }
+
+    pub(crate) const fn object(self) -> u32 {
+        self.object & !(TEXT | ABSOLUTE)
+    }
+
+    pub(crate) const fn is_text(self) -> bool {
+        self.object & TEXT != 0
+    }
+
+    pub(crate) const fn is_absolute(self) -> bool {
+        self.object & ABSOLUTE != 0
+    }
 }
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AddressIndex {
+    addrs: Vec<u64>,
     order: Vec<Entry>,
-    marks: Vec<u64>,
     samples: Vec<u64>,
     tops: Vec<u64>,
+}
+
+/// Where an address is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Position of the symbol in the order of addresses; of several at one address the first.
+    pub(crate) position: usize,
+    /// Number of the symbol.
+    pub(crate) symbol: u32,
+    /// Its address.
+    pub(crate) start: u64,
+    /// The first address behind it.
+    pub(crate) end: u64,
+    /// What is there.
+    pub(crate) ends_at: End,
 }
 
 impl AddressIndex {
     pub(crate) fn with_capacity(entries: usize) -> Self {
         Self {
+            addrs: Vec::with_capacity(entries),
             order: Vec::with_capacity(entries),
             samples: Vec::with_capacity((entries / BLOCK).saturating_add(1)),
-            ..Self::default()
+            tops: Vec::new(),
         }
     }
 
     /// Appends a symbol; addresses must not descend.
     pub(crate) fn push_symbol(&mut self, addr: u64, index: u32) {
-        self.push(addr, Entry::symbol(index));
+        self.push(addr, Entry(index & !MARK));
     }
 
     /// Appends a mark.
     pub(crate) fn push_mark(&mut self, addr: u64, end: End) {
-        let flags = if end == End::Page { MARK | PAGE } else { MARK };
-        // There is at most one mark for each symbol and region; the number of both is bounded.
-        let number = u32::try_from(self.marks.len()).unwrap_or(0) & MAXIMUM_SYMBOLS;
-        self.marks.push(addr);
-        self.push(addr, Entry(flags | number));
+        self.push(
+            addr,
+            Entry(if end == End::Page { MARK | PAGE } else { MARK }),
+        );
     }
 
     fn push(&mut self, addr: u64, entry: Entry) {
@@ -120,32 +159,31 @@ impl AddressIndex {
             }
             self.samples.push(addr);
         }
+        self.addrs.push(addr);
         self.order.push(entry);
     }
 
     pub(crate) fn shrink(&mut self) {
         self.order.shrink_to_fit();
-        self.marks.shrink_to_fit();
+        self.addrs.shrink_to_fit();
         self.samples.shrink_to_fit();
         self.tops.shrink_to_fit();
     }
 
-    pub(crate) fn entry(&self, position: usize) -> Option<Entry> {
-        self.order.get(position).copied()
+    /// The symbol at a position of the order; `None` for a mark.
+    #[inline]
+    pub(crate) fn symbol_at(&self, position: usize) -> Option<u32> {
+        self.order.get(position)?.symbol()
     }
 
-    /// Address of an entry; `addrs` are those of the table.
-    pub(crate) fn address(&self, addrs: &[u64], entry: Entry) -> Option<u64> {
-        match entry.index() {
-            Some(index) => addrs.get(usize::try_from(index).ok()?).copied(),
-            None => {
-                let number = usize::try_from(entry.0 & MAXIMUM_SYMBOLS).ok()?;
-                self.marks.get(number).copied()
-            }
-        }
+    /// The address at a position of the order.
+    #[inline]
+    pub(crate) fn address_at(&self, position: usize) -> Option<u64> {
+        self.addrs.get(position).copied()
     }
 
-    /// The block of `order` in which the last entry not above `addr` is: its first position.
+    /// The block in which the last entry not above `addr` is: its first position.
+    #[inline]
     pub(crate) fn block(&self, addr: u64) -> Option<usize> {
         let top = self
             .tops
@@ -153,81 +191,110 @@ impl AddressIndex {
             .checked_sub(1)?;
         let first = top.checked_mul(BLOCK)?;
         let samples = self.samples.get(first..)?;
-        let samples = samples.get(..BLOCK).unwrap_or(samples);
-        let sample = samples
-            .partition_point(|&sample| sample <= addr)
-            .checked_sub(1)?;
-        first.checked_add(sample)?.checked_mul(BLOCK)
+        let sample = match samples.first_chunk::<BLOCK>() {
+            Some(samples) => not_above(samples, addr),
+            None => samples.partition_point(|&sample| sample <= addr),
+        };
+        first
+            .checked_add(sample.checked_sub(1)?)?
+            .checked_mul(BLOCK)
     }
 
     /// The last position in a block that is not above `addr`.
-    pub(crate) fn position_in(&self, addrs: &[u64], block: usize, addr: u64) -> Option<usize> {
-        let entries = self.order.get(block..)?;
-        let entries = entries.get(..BLOCK).unwrap_or(entries);
-        let is_not_above = |entry: &Entry| self.is_not_above(addrs, *entry, addr);
-        block
-            .checked_add(entries.partition_point(is_not_above))?
-            .checked_sub(1)
+    #[inline]
+    pub(crate) fn position_in(&self, block: usize, addr: u64) -> Option<usize> {
+        let addrs = self.addrs.get(block..)?;
+        let count = match addrs.first_chunk::<BLOCK>() {
+            Some(addrs) => not_above(addrs, addr),
+            None => addrs.partition_point(|&it| it <= addr),
+        };
+        block.checked_add(count)?.checked_sub(1)
     }
 
     /// The last position that is not above `addr`.
-    pub(crate) fn position(&self, addrs: &[u64], addr: u64) -> Option<usize> {
-        self.position_in(addrs, self.block(addr)?, addr)
+    #[inline]
+    pub(crate) fn position(&self, addr: u64) -> Option<usize> {
+        self.position_in(self.block(addr)?, addr)
     }
 
     /// The same, for an address that is likely a little behind that of `hint`.
-    pub(crate) fn position_after(&self, addrs: &[u64], hint: usize, addr: u64) -> Option<usize> {
-        let is_not_above = |position: usize| {
-            let entry = self.entry(position);
-            entry.is_some_and(|entry| self.is_not_above(addrs, entry, addr))
-        };
-        if !is_not_above(hint) {
-            return self.position(addrs, addr);
+    #[inline]
+    pub(crate) fn position_after(&self, hint: usize, addr: u64) -> Option<usize> {
+        if self.address_at(hint).is_none_or(|it| it > addr) {
+            return self.position(addr);
         }
         let mut low = hint;
         for _ in 0..BLOCK {
             let next = low.saturating_add(1);
-            if !is_not_above(next) {
+            if self.address_at(next).is_none_or(|it| it > addr) {
                 return Some(low);
             }
             low = next;
         }
-        self.position(addrs, addr)
+        self.position(addr)
     }
 
-    fn is_not_above(&self, addrs: &[u64], entry: Entry, addr: u64) -> bool {
-        self.address(addrs, entry).is_some_and(|it| it <= addr)
-    }
-
-    /// The first position with the address of the symbol at `position`.
-    pub(crate) fn first_alias(&self, addrs: &[u64], position: usize, addr: u64) -> usize {
-        let is_alias = |position: usize| {
-            let entry = self.entry(position);
-            entry.is_some_and(|it| it.index().is_some() && self.address(addrs, it) == Some(addr))
+    /// What is at a position, unless it is a mark.
+    #[inline]
+    pub(crate) fn place(&self, position: usize) -> Option<Place> {
+        let start = self.address_at(position)?;
+        let symbol = self.symbol_at(position)?;
+        let next = position.checked_add(1)?;
+        let (end, ends_at) = match self.address_at(next).zip(self.order.get(next)) {
+            Some((end, entry)) => (end, entry.end()),
+            None => (u64::MAX, End::Region),
         };
-        let mut first = position;
-        // There are seldom more than two; but a file may say that all symbols are one.
-        for _ in 0..BLOCK {
-            match first.checked_sub(1) {
-                Some(before) if is_alias(before) => first = before,
-                _ => return first,
-            }
-        }
-        let entries = self.order.get(..first).unwrap_or_default();
-        entries.partition_point(|entry| {
-            entry.index().is_none() && self.is_not_above(addrs, *entry, addr)
-                || self.address(addrs, *entry).is_some_and(|it| it < addr)
+        let (position, symbol) = self.first_alias(position, symbol, start);
+        Some(Place {
+            position,
+            symbol,
+            start,
+            end,
+            ends_at,
         })
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.order.len()
+    /// The first position with the address of the symbol at `position`, and its symbol.
+    #[inline]
+    fn first_alias(&self, position: usize, symbol: u32, addr: u64) -> (usize, u32) {
+        let mut first = (position, symbol);
+        // There are seldom more than two; but a file may say that all symbols are one.
+        for _ in 0..BLOCK {
+            let before = first.0.checked_sub(1);
+            let symbol = before.and_then(|before| self.symbol_at(before));
+            match before.zip(symbol) {
+                Some(before) if self.address_at(before.0) == Some(addr) => first = before,
+                _ => return first,
+            }
+        }
+        self.first_of_many(first, addr)
+    }
+
+    #[cold]
+    fn first_of_many(&self, first: (usize, u32), addr: u64) -> (usize, u32) {
+        let addrs = self.addrs.get(..first.0).unwrap_or_default();
+        let mut position = addrs.partition_point(|&it| it < addr);
+        // At most one mark of the same address is before the symbols of it.
+        if self.symbol_at(position).is_none() {
+            position = position.saturating_add(1);
+        }
+        self.symbol_at(position)
+            .map_or(first, |symbol| (position, symbol))
     }
 
     /// Bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        let words = [&self.marks, &self.samples, &self.tops];
+        let words = [&self.addrs, &self.samples, &self.tops];
         let words = words.iter().map(|words| size_of_val(words.as_slice()));
         words.fold(size_of_val(self.order.as_slice()), usize::saturating_add)
     }
+}
+
+/// How many of sorted addresses are not above `addr`, in steps that the processor need not guess.
+#[inline]
+fn not_above(addrs: &[u64; BLOCK], addr: u64) -> usize {
+    addrs
+        .iter()
+        .map(|&it| usize::from(it <= addr))
+        .fold(0, usize::wrapping_add)
 }

@@ -8,7 +8,7 @@ use crate::kind::Kind;
 use crate::name::{Ending, is_mapping_symbol};
 use crate::object::ObjectKind;
 use crate::region::{End, Region, page_end};
-use crate::table::{ObjectEntry, Run, Table};
+use crate::table::{LONG, ObjectEntry, Run, Table, TableEntry};
 
 /// Symbols that livepatch modules have for those of other objects: no address is in them.
 const KLP_SYMBOL: &[u8] = b".klp.sym.";
@@ -17,8 +17,13 @@ const KLP_SYMBOL: &[u8] = b".klp.sym.";
 #[derive(Debug)]
 pub(crate) struct Builder<'d> {
     table: Table<'d>,
+    /// Symbols that an address can be in.
+    keys: Vec<Key>,
     /// Regions that are known, by object.
     regions: Vec<(u32, Region)>,
+    /// What symbols are added to.
+    object: u32,
+    is_module: bool,
 }
 
 impl<'d> Builder<'d> {
@@ -27,9 +32,9 @@ impl<'d> Builder<'d> {
         let table = Table {
             text: Cow::Borrowed(&[]),
             ending,
-            addrs: Vec::with_capacity(capacity),
             names: Vec::with_capacity(capacity),
-            kinds: Vec::with_capacity(capacity),
+            lengths: Vec::with_capacity(capacity),
+            entries: Vec::new(),
             objects: Vec::new(),
             runs: Vec::new(),
             by_address: AddressIndex::default(),
@@ -37,7 +42,10 @@ impl<'d> Builder<'d> {
         };
         Self {
             table,
+            keys: Vec::with_capacity(capacity),
             regions: Vec::new(),
+            object: 0,
+            is_module: false,
         }
     }
 
@@ -51,7 +59,12 @@ impl<'d> Builder<'d> {
 
     /// Begins the symbols of an object.
     pub(crate) fn begin(&mut self, object: u32) {
-        let first = u32::try_from(self.table.addrs.len()).unwrap_or(u32::MAX);
+        let first = u32::try_from(self.table.names.len()).unwrap_or(u32::MAX);
+        let found = usize::try_from(object)
+            .ok()
+            .and_then(|at| self.table.objects.get(at));
+        self.is_module = found.is_some_and(|it| it.kind != ObjectKind::Vmlinux);
+        self.object = object;
         self.table.runs.push(Run { first, object });
     }
 
@@ -62,80 +75,70 @@ impl<'d> Builder<'d> {
         }
     }
 
-    /// Adds a symbol of the object begun last, whose name starts at `name` in the text. Whether there was room for it.
-    pub(crate) fn push(&mut self, addr: u64, kind: Kind, name: u32) -> bool {
+    /// Adds a symbol of the object begun last, whose name starts at `name_at` in the text. Whether there was room for it.
+    #[inline]
+    pub(crate) fn push_line(&mut self, addr: u64, kind: Kind, name_at: u32, name: &[u8]) -> bool {
         let table = &mut self.table;
-        let is_room = u32::try_from(table.addrs.len()).is_ok_and(|count| count < MAXIMUM_SYMBOLS);
-        if is_room {
-            table.addrs.push(addr);
-            table.kinds.push(kind);
-            table.names.push(name);
+        let index = u32::try_from(table.names.len()).unwrap_or(u32::MAX);
+        if index >= MAXIMUM_SYMBOLS {
+            return false;
         }
-        is_room
+        table.names.push(name_at);
+        table.lengths.push(u8::try_from(name.len()).unwrap_or(LONG));
+        if kind.is_counted() && (!self.is_module || is_place(name)) {
+            self.keys.push(Key::symbol(addr, index, self.object, kind));
+        }
+        true
+    }
+
+    /// The same for a symbol whose address and kind the text does not say. All symbols of a table are added in one way.
+    pub(crate) fn push(&mut self, entry: TableEntry, name_at: u32, name: &[u8]) -> bool {
+        self.table.entries.push(entry);
+        self.push_line(entry.addr, entry.kind, name_at, name)
     }
 
     /// Makes the index of addresses; the names are in `text`.
     pub(crate) fn finish(mut self, text: Cow<'d, [u8]>) -> Table<'d> {
         self.table.text = text;
         merge(&mut self.regions);
-        let keys = self.keys();
+        let keys = self.sorted_keys();
         self.table.by_address = self.index(&keys);
         let table = &mut self.table;
-        table.addrs.shrink_to_fit();
-        table.kinds.shrink_to_fit();
         table.names.shrink_to_fit();
+        table.lengths.shrink_to_fit();
+        table.entries.shrink_to_fit();
         self.table
     }
 
-    /// Sorted addresses of every symbol that an address can be in, and of every region.
-    fn keys(&self) -> Vec<Key> {
-        let table = &self.table;
-        let mut keys = Vec::with_capacity(table.addrs.len());
-        for (_, region) in &self.regions {
-            keys.extend([Key::mark(region.start), Key::mark(region.end)]);
-        }
-        let ends = table.runs.iter().skip(1).map(|run| run.first);
-        for (run, end) in table.runs.iter().zip(ends.chain([u32::MAX])) {
-            let first = self
-                .regions
-                .partition_point(|(object, _)| *object < run.object);
-            let regions = self.regions.get(first..).unwrap_or_default();
-            let count = regions.partition_point(|(object, _)| *object == run.object);
-            let regions = regions.get(..count).unwrap_or_default();
-            let count = u32::try_from(table.addrs.len()).unwrap_or(u32::MAX);
-            let skip = usize::try_from(run.first).unwrap_or(usize::MAX);
-            let symbols = table.addrs.iter().zip(&table.kinds).skip(skip);
-            for (index, (&addr, kind)) in (run.first..end.min(count)).zip(symbols) {
-                let has_place = match regions {
-                    [] => !kind.is_absolute(),
-                    regions => regions.iter().any(|(_, region)| region.contains(addr)),
-                };
-                if kind.is_counted() && has_place && self.is_place(run.object, index) {
-                    keys.push(Key::symbol(addr, index, run.object));
-                }
+    /// Every symbol that an address can be in, and every region, by address.
+    fn sorted_keys(&mut self) -> Vec<Key> {
+        let mut keys = core::mem::take(&mut self.keys);
+        let (mut object, mut regions) = (u32::MAX, &[][..]);
+        keys.retain(|key| {
+            if key.object() != object {
+                object = key.object();
+                regions = self.regions_of(object);
             }
-        }
+            match regions {
+                [] => !key.is_absolute(),
+                regions => regions.iter().any(|(_, region)| region.contains(key.addr)),
+            }
+        });
+        let marks = self
+            .regions
+            .iter()
+            .flat_map(|(_, region)| [region.start, region.end]);
+        keys.extend(marks.map(Key::mark));
         // Most of them are sorted, in runs; this sort makes use of it.
         keys.sort();
         keys
     }
 
-    /// Whether the name of a symbol is one that the kernel looks addresses up by.
-    fn is_place(&self, object: u32, index: u32) -> bool {
-        let table = &self.table;
-        let object = usize::try_from(object)
-            .ok()
-            .and_then(|at| table.objects.get(at));
-        if object.is_none_or(|object| object.kind == ObjectKind::Vmlinux) {
-            return true;
-        }
-        let start = usize::try_from(index)
-            .ok()
-            .and_then(|at| table.names.get(at));
-        let rest = start.and_then(|&start| table.text.get(usize::try_from(start).ok()?..));
-        let rest = rest.unwrap_or_default();
-        let is_empty = table.ending.length(rest.get(..1).unwrap_or_default()) == 0;
-        !is_empty && !is_mapping_symbol(rest) && !rest.starts_with(KLP_SYMBOL)
+    fn regions_of(&self, object: u32) -> &[(u32, Region)] {
+        let first = self.regions.partition_point(|(of, _)| *of < object);
+        let regions = self.regions.get(first..).unwrap_or_default();
+        let count = regions.partition_point(|(of, _)| *of == object);
+        regions.get(..count).unwrap_or_default()
     }
 
     fn index(&self, keys: &[Key]) -> AddressIndex {
@@ -161,23 +164,19 @@ impl<'d> Builder<'d> {
 
     /// Whether what follows a symbol may be in another region, of which nothing is known.
     fn is_last(&self, key: Key, next: Option<&Key>) -> bool {
-        if self
-            .regions
-            .binary_search_by_key(&key.object, |(object, _)| *object)
-            .is_ok()
-        {
-            return false;
-        }
-        let is_text = |key: Key| {
-            let kind = key
-                .index()
-                .and_then(|it| self.table.kinds.get(usize::try_from(it).ok()?));
-            kind.is_some_and(|kind| kind.is_text() || kind.is_weak())
+        let is_other = |next: &Key| {
+            next.index().is_none()
+                || next.object() != key.object()
+                || next.is_text() != key.is_text()
         };
-        next.is_none_or(|next| {
-            next.index().is_none() || next.object != key.object || is_text(*next) != is_text(key)
-        })
+        next.is_none_or(is_other) && self.regions_of(key.object()).is_empty()
     }
+}
+
+/// Whether the name of a module's symbol is one that the kernel looks addresses up by.
+#[inline]
+fn is_place(name: &[u8]) -> bool {
+    !name.is_empty() && !is_mapping_symbol(name) && !name.starts_with(KLP_SYMBOL)
 }
 
 /// Sorts regions by object, and makes one of those that overlap. Those that only touch are two pieces of memory: no symbol

@@ -6,7 +6,7 @@
 //! the names of the modules as well; then `[bpf]` and kprobes.
 
 pub(crate) mod bounds;
-mod line;
+pub(crate) mod line;
 mod objects;
 
 use alloc::borrow::Cow;
@@ -92,15 +92,15 @@ pub fn parse<'d>(
     let mut any_address = 0;
     let (mut offset, mut number) = (0, 0_usize);
     while offset < bytes {
-        let line =
-            Line::read(&text, offset).map_err(|what| bad_line(&text, number, offset, what))?;
+        let line = Line::read(&text, offset, objects.last())
+            .map_err(|what| bad_line(&text, number, offset, what))?;
         let object = objects.of(&mut builder, line.module);
         if object == Objects::VMLINUX && line.name.first() == Some(&b'_') {
             bounds.see(line.name, line.addr);
         }
         any_address |= line.addr;
         let name = u32::try_from(line.name_at).unwrap_or(u32::MAX);
-        if !builder.push(line.addr, line.kind, name) {
+        if !builder.push_line(line.addr, line.kind, name, line.name) {
             return Err(KallsymsError::TooLarge { bytes });
         }
         number = number.saturating_add(1);

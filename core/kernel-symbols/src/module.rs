@@ -19,7 +19,7 @@ use crate::klp::SHN_LIVEPATCH;
 use crate::name::{Ending, Name};
 use crate::object::ObjectKind;
 use crate::region::Region;
-use crate::table::Table;
+use crate::table::{Table, TableEntry};
 
 pub use crate::elf::ElfError;
 pub use memory::SectionAddress;
@@ -143,7 +143,9 @@ impl<'d> Module<'d> {
         builder.begin(object);
         for symbol in self.elf.raw_symbols() {
             let addr = self.address(symbol, placement);
-            if !builder.push(addr, self.kind(symbol, phase), symbol.name) {
+            let kind = self.kind(symbol, phase);
+            let name = self.elf.string(symbol.name);
+            if !builder.push(TableEntry { addr, kind }, symbol.name, name) {
                 return Err(ElfError::TooLarge { symbols });
             }
         }

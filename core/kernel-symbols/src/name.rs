@@ -84,6 +84,7 @@ impl Ending {
     }
 
     /// Length in bytes of the name at the start of `bytes`.
+    #[inline]
     pub(crate) fn length(self, bytes: &[u8]) -> usize {
         const ONES: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = 0x8080_8080_8080_8080;

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::address_index::Place;
 use crate::kind::Kind;
 use crate::name::Name;
 use crate::object::Object;
@@ -29,6 +30,7 @@ impl<'t> Symbol<'t> {
 
     /// Its name.
     #[must_use]
+    #[inline]
     pub fn name(self) -> Name<'t> {
         self.table.name_at(self.index)
     }
@@ -68,17 +70,14 @@ impl fmt::Debug for Symbol<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'t> {
     pub(crate) symbol: Symbol<'t>,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    pub(crate) ends_at: End,
+    pub(crate) place: Place,
     pub(crate) addr: u64,
-    /// Position in the address index.
-    pub(crate) position: usize,
 }
 
 impl<'t> Found<'t> {
     /// The symbol: of those with its address the first in the order of the table.
     #[must_use]
+    #[inline]
     pub const fn symbol(&self) -> Symbol<'t> {
         self.symbol
     }
@@ -86,38 +85,37 @@ impl<'t> Found<'t> {
     /// Its address.
     #[must_use]
     pub const fn start(&self) -> u64 {
-        self.start
+        self.place.start
     }
 
     /// The first address behind it.
     #[must_use]
     pub const fn end(&self) -> u64 {
-        self.end
+        self.place.end
     }
 
     /// What it ends at.
     #[must_use]
     pub const fn ends_at(&self) -> End {
-        self.ends_at
+        self.place.ends_at
     }
 
     /// Bytes from its start to its end. The kernel does not know sizes of symbols (`st_size`) either.
     #[must_use]
     pub const fn size_bytes(&self) -> u64 {
-        self.end.saturating_sub(self.start)
+        self.place.end.saturating_sub(self.place.start)
     }
 
     /// Bytes from its start to the address that was looked up.
     #[must_use]
     pub const fn offset_bytes(&self) -> u64 {
-        self.addr.saturating_sub(self.start)
+        self.addr.saturating_sub(self.place.start)
     }
 
     /// The other symbols of its address, in the order of the table.
     pub fn aliases(&self) -> impl Iterator<Item = Symbol<'t>> + 't {
-        let (symbol, start) = (self.symbol, self.start);
-        let after = self.position.saturating_add(1);
-        symbol.table.entries_from(after, start)
+        let after = self.place.position.saturating_add(1);
+        self.symbol.table.symbols_from(after, self.place.start)
     }
 }
 

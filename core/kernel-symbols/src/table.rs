@@ -3,7 +3,8 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use crate::address_index::{AddressIndex, Entry};
+use crate::address_index::AddressIndex;
+use crate::kallsyms::line;
 use crate::kind::Kind;
 use crate::name::{Ending, Name};
 use crate::name_index::NameIndex;
@@ -12,20 +13,33 @@ use crate::symbol::{Found, Symbol};
 
 /// Symbols of one or more objects, in the order of the kernel, with indexes beside it.
 ///
-/// Takes 17.6 bytes for each symbol, and the text that the names are in; see [`Table::memory_use`].
+/// Takes 17.7 bytes for each symbol of text, and the text itself, which stays as it is: letters and addresses are read from
+/// it. Those of ELF files take 16 more. See [`Table::memory_use`].
 #[derive(Clone, Debug)]
 pub struct Table<'d> {
     pub(crate) text: Cow<'d, [u8]>,
     pub(crate) ending: Ending,
-    pub(crate) addrs: Vec<u64>,
     /// Where in `text` names start.
     pub(crate) names: Vec<u32>,
-    pub(crate) kinds: Vec<Kind>,
+    /// How long names are; [`LONG`] for those that are no shorter.
+    pub(crate) lengths: Vec<u8>,
+    /// What text does not say of symbols; empty for text.
+    pub(crate) entries: Vec<TableEntry>,
     pub(crate) objects: Vec<ObjectEntry>,
     /// From which symbol on which object; ascending, the first at 0.
     pub(crate) runs: Vec<Run>,
     pub(crate) by_address: AddressIndex,
     pub(crate) by_name: Option<NameIndex>,
+}
+
+/// Length of names whose end has to be looked for.
+pub(crate) const LONG: u8 = u8::MAX;
+
+/// Address and kind of a symbol that is not from text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TableEntry {
+    pub(crate) addr: u64,
+    pub(crate) kind: Kind,
 }
 
 /// An object of a table.
@@ -59,17 +73,17 @@ impl<'d> Table<'d> {
     /// Number of symbols.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.addrs.len()
+        self.names.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.addrs.is_empty()
+        self.names.is_empty()
     }
 
     fn count(&self) -> u32 {
-        u32::try_from(self.addrs.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.names.len()).unwrap_or(u32::MAX)
     }
 
     /// The symbol of a number in the untouched table.
@@ -90,26 +104,40 @@ impl<'d> Table<'d> {
 
     /// The symbol that an address is in: the nearest not above it, in the same region.
     #[must_use]
+    #[inline]
     pub fn lookup(&self, addr: u64) -> Option<Found<'_>> {
-        let position = self.by_address.position(&self.addrs, addr)?;
-        self.found(position, addr)
+        self.found(self.by_address.position(addr)?, addr)
     }
 
-    /// Looks up addresses in any order; faster than one by one, because the memory that one needs is
-    /// fetched while others are searched.
-    pub fn lookup_many<'t>(&'t self, addrs: &'t [u64]) -> impl Iterator<Item = Option<Found<'t>>> {
-        addrs.chunks(BATCH).flat_map(|chunk| self.batch(chunk))
+    /// Looks up addresses in any order, and gives what was found to `each` in that order. Faster than one by one,
+    /// because the memory that one needs is fetched while others are searched.
+    #[inline]
+    pub fn lookup_many<'t>(&'t self, addrs: &[u64], mut each: impl FnMut(Option<Found<'t>>)) {
+        for addrs in addrs.chunks(BATCH) {
+            let mut blocks = [None; BATCH];
+            for (block, &addr) in blocks.iter_mut().zip(addrs) {
+                *block = self.by_address.block(addr);
+            }
+            let mut positions = [None; BATCH];
+            for ((position, block), &addr) in positions.iter_mut().zip(blocks).zip(addrs) {
+                *position = block.and_then(|block| self.by_address.position_in(block, addr));
+            }
+            for (position, &addr) in positions.into_iter().zip(addrs) {
+                each(position.and_then(|position| self.found(position, addr)));
+            }
+        }
     }
 
     /// Looks up addresses that ascend: each search starts where the last one ended. Addresses that
     /// do not ascend are found as well, only slower.
+    #[inline]
     pub fn lookup_sorted<'t>(
         &'t self,
         addrs: &'t [u64],
     ) -> impl Iterator<Item = Option<Found<'t>>> {
         let mut hint = 0;
         addrs.iter().map(move |&addr| {
-            hint = self.by_address.position_after(&self.addrs, hint, addr)?;
+            hint = self.by_address.position_after(hint, addr)?;
             self.found(hint, addr)
         })
     }
@@ -149,9 +177,9 @@ impl<'d> Table<'d> {
     #[must_use]
     pub fn memory_use(&self) -> MemoryUse {
         let parts = [
-            size_of_val(self.addrs.as_slice()),
             size_of_val(self.names.as_slice()),
-            size_of_val(self.kinds.as_slice()),
+            size_of_val(self.lengths.as_slice()),
+            size_of_val(self.entries.as_slice()),
             size_of_val(self.runs.as_slice()),
             size_of_val(self.objects.as_slice()),
             self.objects
@@ -174,9 +202,9 @@ impl<'d> Table<'d> {
         Table {
             text: Cow::Owned(self.text.into_owned()),
             ending: self.ending,
-            addrs: self.addrs,
             names: self.names,
-            kinds: self.kinds,
+            lengths: self.lengths,
+            entries: self.entries,
             objects: self.objects,
             runs: self.runs,
             by_address: self.by_address,
@@ -184,65 +212,62 @@ impl<'d> Table<'d> {
         }
     }
 
+    #[inline]
     fn found(&self, position: usize, addr: u64) -> Option<Found<'_>> {
-        let index = &self.by_address;
-        let start = index.address(&self.addrs, index.entry(position)?)?;
-        index.entry(position)?.index()?;
-        let first = index.first_alias(&self.addrs, position, start);
-        let symbol = index.entry(first)?.index()?;
-        let next = position.checked_add(1).and_then(|next| index.entry(next));
-        let end = next.and_then(|next| index.address(&self.addrs, next));
+        let place = self.by_address.place(position)?;
         Some(Found {
-            symbol: Symbol::new(self, symbol),
-            start,
-            end: end.unwrap_or(u64::MAX),
-            ends_at: next.map_or(crate::End::Region, Entry::end),
+            symbol: Symbol::new(self, place.symbol),
+            place,
             addr,
-            position: first,
         })
     }
 
-    /// One batch of [`Table::lookup_many`], in steps: the processor works at all of them at a time.
-    fn batch(&self, addrs: &[u64]) -> impl Iterator<Item = Option<Found<'_>>> + use<'_, 'd> {
-        let mut blocks = [None; BATCH];
-        for (block, &addr) in blocks.iter_mut().zip(addrs) {
-            *block = self.by_address.block(addr);
-        }
-        let mut found = [None; BATCH];
-        for ((found, block), &addr) in found.iter_mut().zip(blocks).zip(addrs) {
-            *found = block
-                .and_then(|block| self.by_address.position_in(&self.addrs, block, addr))
-                .and_then(|position| self.found(position, addr));
-        }
-        found.into_iter().take(addrs.len())
-    }
-
-    /// Symbols from a position of the address index on that have this address.
-    pub(crate) fn entries_from(
+    /// Symbols from a position of the order of addresses on that have this address.
+    pub(crate) fn symbols_from(
         &self,
         position: usize,
         addr: u64,
     ) -> impl Iterator<Item = Symbol<'_>> {
-        (position..self.by_address.len())
-            .map_while(|position| self.by_address.entry(position)?.index())
+        (position..)
+            .map_while(|position| self.by_address.symbol_at(position))
             .take_while(move |&index| self.address_at(index) == addr)
             .map(|index| Symbol::new(self, index))
     }
 
+    #[inline]
     pub(crate) fn name_at(&self, index: u32) -> Name<'_> {
         let start = at(&self.names, index).and_then(|start| usize::try_from(start).ok());
         let rest = start
             .and_then(|start| self.text.get(start..))
             .unwrap_or_default();
-        Name::new(rest.get(..self.ending.length(rest)).unwrap_or_default())
+        let length = match at(&self.lengths, index) {
+            Some(LONG) | None => self.ending.length(rest),
+            Some(length) => usize::from(length),
+        };
+        Name::new(rest.get(..length).unwrap_or_default())
     }
 
+    #[inline]
     pub(crate) fn address_at(&self, index: u32) -> u64 {
-        at(&self.addrs, index).unwrap_or_default()
+        match at(&self.entries, index) {
+            Some(entry) => entry.addr,
+            None => self.in_text(index).map_or(0, |(addr, _)| addr),
+        }
     }
 
+    #[inline]
     pub(crate) fn kind_at(&self, index: u32) -> Kind {
-        at(&self.kinds, index).unwrap_or(Kind::of_letter(b'?'))
+        match at(&self.entries, index) {
+            Some(entry) => entry.kind,
+            None => self
+                .in_text(index)
+                .map_or(Kind::of_letter(b'?'), |(_, kind)| kind),
+        }
+    }
+
+    /// Address and kind in front of a name in text.
+    fn in_text(&self, index: u32) -> Option<(u64, Kind)> {
+        line::before(&self.text, usize::try_from(at(&self.names, index)?).ok()?)
     }
 
     pub(crate) fn object_at(&self, index: u32) -> Object<'_> {
@@ -265,6 +290,7 @@ impl<'d> Table<'d> {
 /// Addresses that [`Table::lookup_many`] works at together.
 const BATCH: usize = 16;
 
+#[inline]
 fn at<T: Copy>(items: &[T], index: u32) -> Option<T> {
     items.get(usize::try_from(index).ok()?).copied()
 }

@@ -14,7 +14,7 @@ use crate::kallsyms::bounds::Bounds;
 use crate::kind::Kind;
 use crate::name::Ending;
 use crate::object::{ObjectKind, VMLINUX};
-use crate::table::Table;
+use crate::table::{Table, TableEntry};
 
 mod order;
 
@@ -43,8 +43,11 @@ pub fn parse(file: &[u8]) -> Result<Table<'_>, ElfError> {
     let mut bounds = Bounds::default();
     for candidate in &candidates {
         bounds.see(candidate.name, candidate.addr);
-        let kind = Kind::of_letter(candidate.letter);
-        if !builder.push(candidate.addr, kind, candidate.name_at) {
+        let entry = TableEntry {
+            addr: candidate.addr,
+            kind: Kind::of_letter(candidate.letter),
+        };
+        if !builder.push(entry, candidate.name_at, candidate.name) {
             return Err(ElfError::TooLarge { symbols });
         }
     }

@@ -22,7 +22,13 @@ const DIGITS: usize = 16;
 
 impl<'t> Line<'t> {
     /// Reads the line at `offset`, or says what is wrong with it.
-    pub(super) fn read(text: &'t [u8], offset: usize) -> Result<Self, &'static str> {
+    ///
+    /// `expected` is the module of the line before, likely that of this one.
+    pub(super) fn read(
+        text: &'t [u8],
+        offset: usize,
+        expected: &'t [u8],
+    ) -> Result<Self, &'static str> {
         let rest = text.get(offset..).unwrap_or_default();
         let (addr, digits) = address(rest)?;
         let after = rest.get(digits..).unwrap_or_default();
@@ -39,7 +45,12 @@ impl<'t> Line<'t> {
         let (module, tail_bytes) = match tail {
             [] => (&[][..], 0),
             [b'\n', ..] => (&[][..], 1),
-            [b'\t', b'[', tail @ ..] => bracket(tail)?,
+            [b'\t', b'[', tail @ ..] => match tail.strip_prefix(expected) {
+                Some([b']', b'\n', ..]) if !expected.is_empty() => {
+                    (expected, expected.len().saturating_add(4))
+                }
+                _ => bracket(tail)?,
+            },
             _ => return Err("neither the end nor a module behind the name"),
         };
         let name_at = offset.saturating_add(head);
@@ -53,6 +64,20 @@ impl<'t> Line<'t> {
             end,
         })
     }
+}
+
+/// Address and kind of the line whose name starts at `name_at`.
+pub(crate) fn before(text: &[u8], name_at: usize) -> Option<(u64, Kind)> {
+    let [head @ .., b' ', letter, b' '] = text.get(..name_at)? else {
+        return None;
+    };
+    let digits = head
+        .iter()
+        .rev()
+        .take(DIGITS)
+        .take_while(|byte| byte.is_ascii_hexdigit());
+    let digits = head.get(head.len().checked_sub(digits.count())?..)?;
+    Some((digits_value(digits).0, Kind::of_letter(*letter)))
 }
 
 /// A module's name up to its bracket, and the length of the line from its tab on.
@@ -74,27 +99,32 @@ fn bracket(tail: &[u8]) -> Result<(&[u8], usize), &'static str> {
 
 /// An address and the number of its digits.
 fn address(text: &[u8]) -> Result<(u64, usize), &'static str> {
-    if let Some((high, rest)) = text.split_first_chunk::<8>()
-        && let Some((low, [b' ', ..])) = rest.split_first_chunk::<8>()
-    {
-        let (high, low) = (eight_digits(*high), eight_digits(*low));
-        let (high, low) = high.zip(low).ok_or("no hexadecimal address")?;
-        return Ok((u64::from(high) << 32 | u64::from(low), DIGITS));
+    match digits_value(text) {
+        (_, 0) => Err("no hexadecimal address"),
+        found => Ok(found),
     }
-    let mut addr = 0_u64;
+}
+
+/// The value of the hexadecimal digits at the start, sixteen at most, and their number.
+fn digits_value(text: &[u8]) -> (u64, usize) {
+    if let Some((high, low)) = text
+        .first_chunk::<8>()
+        .zip(text.get(8..).and_then(<[u8]>::first_chunk))
+        && let Some((high, low)) = eight_digits(*high).zip(eight_digits(*low))
+    {
+        return (u64::from(high) << 32 | u64::from(low), DIGITS);
+    }
+    let mut value = 0_u64;
+    let mut count = 0_usize;
     let digits = text
         .iter()
         .take(DIGITS)
         .map_while(|&byte| char::from(byte).to_digit(16));
-    let mut count = 0_usize;
     for digit in digits {
-        addr = addr << 4 | u64::from(digit);
+        value = value << 4 | u64::from(digit);
         count = count.saturating_add(1);
     }
-    if count == 0 {
-        return Err("no hexadecimal address");
-    }
-    Ok((addr, count))
+    (value, count)
 }
 
 /// Eight hexadecimal digits, all at once; `None` when one is none.
@@ -157,7 +187,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Line<'_>, &'static str> {
-        Line::read(text.as_bytes(), 0)
+        Line::read(text.as_bytes(), 0, b"mod")
     }
 
     #[test]

@@ -32,9 +32,15 @@ impl<'t> Objects<'t> {
         }
     }
 
+    /// What was in brackets in the line before.
+    pub(super) const fn last(&self) -> &'t [u8] {
+        self.last
+    }
+
     /// The object of a line with this name in brackets.
     pub(super) fn of(&mut self, builder: &mut Builder<'_>, module: &'t [u8]) -> u32 {
-        if module != self.last {
+        // Most often it is the same bytes.
+        if !core::ptr::eq(module, self.last) && module != self.last {
             self.last_object = self.change(builder, module);
             self.last = module;
             builder.begin(self.last_object);

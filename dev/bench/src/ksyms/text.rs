@@ -36,7 +36,7 @@ pub(super) fn measure(
         sorted
     };
     let peer = symbolizer(&source, addrs.first().copied().unwrap_or(0))?;
-    agree(&table, &peer, &source, &addrs)?;
+    let same = agree(&table, &peer, &source, &addrs)?;
     let mut ours = [Least::NONE; 5];
     let mut theirs = [Least::NONE; 4];
     for _ in 0..runs {
@@ -44,7 +44,11 @@ pub(super) fn measure(
         let [peer_load, peer_many, peer_in_order, peer_single] = &mut theirs;
         let mut table = load_time.time(|| load(path))?;
         peer_load.time(|| symbolizer(&source, 0).map(drop))?;
-        many.time(|| black_box(table.lookup_many(&addrs).map(letters).sum::<usize>()));
+        many.time(|| {
+            let mut sum = 0;
+            table.lookup_many(&addrs, |found| sum += letters(found));
+            black_box(sum)
+        });
         peer_many.time(|| letters_of(&peer, &source, &addrs))?;
         in_order.time(|| black_box(table.lookup_sorted(&sorted).map(letters).sum::<usize>()));
         peer_in_order.time(|| letters_of(&peer, &source, &sorted))?;
@@ -112,7 +116,7 @@ pub(super) fn measure(
             Some(25.0),
         ),
     ];
-    Ok((rows, vec![facts(table, names)]))
+    Ok((rows, vec![facts(table, names), same]))
 }
 
 fn facts(mut table: Table<'_>, names: Least) -> String {
@@ -170,29 +174,30 @@ fn addresses(table: &Table<'_>) -> Vec<u64> {
         .collect()
 }
 
-/// The peer does not know modules, ends and marks: it is asked whether its start is ours.
+/// For how many addresses the peer has the same start. It takes labels in modules for symbols, and knows no ends.
 fn agree(
     table: &Table<'_>,
     peer: &Symbolizer,
     source: &Source<'_>,
     addrs: &[u64],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
     let found = peer.symbolize(source, Input::AbsAddr(addrs))?;
-    let same = table
-        .lookup_many(addrs)
-        .zip(&found)
-        .filter(|(ours, theirs)| {
-            let start = ours.as_ref().map(Found::start);
-            start == theirs.as_sym().map(|symbol| symbol.addr)
-        });
-    let same = same.count();
+    let (mut same, mut theirs) = (0, found.iter());
+    table.lookup_many(addrs, |ours| {
+        let start = theirs
+            .next()
+            .and_then(Symbolized::as_sym)
+            .map(|symbol| symbol.addr);
+        same += usize::from(ours.as_ref().map(Found::start) == start);
+    });
+    let all = addrs.len();
     ensure!(
-        same * 100 >= addrs.len() * 99,
-        "blazesym has another answer for {} of {} addresses",
-        addrs.len() - same,
-        addrs.len()
+        same * 100 >= all * 95,
+        "blazesym has the same answer for {same} of {all} addresses only"
     );
-    Ok(())
+    Ok(format!(
+        "blazesym finds the same for {same} of {all} addresses"
+    ))
 }
 
 fn letters(found: Option<Found<'_>>) -> usize {

@@ -87,7 +87,8 @@ fn addresses_between_symbols_and_behind_regions_are_answered_like_the_kernel_doe
             let single: Vec<_> = addrs.iter().map(|&addr| indexed(&table, addr)).collect();
             let expected: Vec<_> = addrs.iter().map(|&addr| scan.find(addr)).collect();
             assert_eq!(single, expected, "{name} {phase:?}");
-            let batch: Vec<_> = table.lookup_many(&addrs).map(nearest).collect();
+            let mut batch = Vec::new();
+            table.lookup_many(&addrs, |found| batch.push(nearest(found)));
             assert_eq!(batch, expected, "{name} {phase:?}");
         }
     });
