@@ -113,6 +113,8 @@ impl<'d> Table<'d> {
     /// because the memory that one needs is fetched while others are searched.
     #[inline]
     pub fn lookup_many<'t>(&'t self, addrs: &[u64], mut each: impl FnMut(Option<Found<'t>>)) {
+        // In steps: what one step needs of memory is independent of the other addresses, and the processor asks for all of
+        // it at a time.
         for addrs in addrs.chunks(BATCH) {
             let mut blocks = [None; BATCH];
             for (block, &addr) in blocks.iter_mut().zip(addrs) {
@@ -122,6 +124,16 @@ impl<'d> Table<'d> {
             for ((position, block), &addr) in positions.iter_mut().zip(blocks).zip(addrs) {
                 *position = block.and_then(|block| self.by_address.position_in(block, addr));
             }
+            let mut symbols = [0; BATCH];
+            for (symbol, position) in symbols.iter_mut().zip(positions) {
+                let found = position.and_then(|position| self.by_address.symbol_at(position));
+                *symbol = found.unwrap_or(0);
+            }
+            // Where names are is needed by whoever asks for one, which is nearly everybody.
+            core::hint::black_box(symbols.map(|symbol| {
+                let name = at(&self.names, symbol).unwrap_or(0);
+                name ^ u32::from(at(&self.lengths, symbol).unwrap_or(0))
+            }));
             for (position, &addr) in positions.into_iter().zip(addrs) {
                 each(position.and_then(|position| self.found(position, addr)));
             }
@@ -288,7 +300,7 @@ impl<'d> Table<'d> {
 }
 
 /// Addresses that [`Table::lookup_many`] works at together.
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 
 #[inline]
 fn at<T: Copy>(items: &[T], index: u32) -> Option<T> {
