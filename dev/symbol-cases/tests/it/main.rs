@@ -1,4 +1,6 @@
 //! What the indexes answer is what the kernel's own way answers, for every function of a thousand real modules.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod klp;
 mod modules;
+mod vmlinux;
