@@ -68,9 +68,9 @@ impl<'d> Builder<'d> {
         self.table.runs.push(Run { first, object });
     }
 
-    /// Says that an object has this memory. An object of which no region is known has any.
+    /// Says that an object has this memory, which may be none. An object of which no region is known may be anywhere.
     pub(crate) fn region(&mut self, object: u32, region: Region) {
-        if region.start < region.end {
+        if region.start <= region.end {
             self.regions.push((object, region));
         }
     }

@@ -149,6 +149,8 @@ impl<'d> Module<'d> {
                 return Err(ElfError::TooLarge { symbols });
             }
         }
+        // A module without any memory is nowhere.
+        builder.region(object, Region { start: 0, end: 0 });
         for region in self.regions(placement, phase) {
             builder.region(object, region);
         }
