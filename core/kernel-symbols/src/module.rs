@@ -141,9 +141,13 @@ impl<'d> Module<'d> {
         let name = self.name().map_or(&b""[..], Name::as_bytes);
         let object = builder.object(name, ObjectKind::Module);
         builder.begin(object);
-        for symbol in self.elf.raw_symbols() {
+        for (number, symbol) in self.elf.raw_symbols().enumerate() {
             let addr = self.address(symbol, placement);
-            let kind = self.kind(symbol, phase);
+            let kind = match number {
+                // "ELF starts real symbols at 1": whatever the first entry says, the kernel passes over it.
+                0 => self.kind(symbol, phase).uncounted(),
+                _ => self.kind(symbol, phase),
+            };
             let name = self.elf.string(symbol.name);
             if !builder.push(TableEntry { addr, kind }, symbol.name, name) {
                 return Err(ElfError::TooLarge { symbols });
