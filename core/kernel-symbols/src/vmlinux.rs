@@ -81,6 +81,3 @@ fn candidates<'d>(elf: &ElfFile<'d>) -> Vec<Candidate<'d>> {
         })
         .collect()
 }
-
-#[cfg(test)]
-mod tests;
