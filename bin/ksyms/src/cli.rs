@@ -118,6 +118,19 @@ pub(crate) struct SortCheckArgs {
     /// Modules, or folders with modules
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<PathBuf>,
+
+    /// Which of the two symbol tables that the kernel has of a module
+    #[arg(long, value_enum, default_value_t = TableOf::Loading)]
+    pub(crate) table: TableOf,
+}
+
+/// A symbol table of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TableOf {
+    /// All symbols, while it is loaded
+    Loading,
+    /// Those that are left after its init function
+    Live,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use kernel_symbols::{Duplicates, Module};
 use serde::Serialize;
 use symbol_files::{module_files, module_name};
 
-use crate::cli::{Cli, SortCheckArgs};
+use crate::cli::{Cli, SortCheckArgs, TableOf};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -50,13 +50,17 @@ impl Change {
 
 pub(crate) fn run(cli: &Cli, args: &SortCheckArgs) -> Result<Outcome, Failure> {
     let mut totals = Totals::default();
+    let phase = match args.table {
+        TableOf::Loading => Phase::Loading,
+        TableOf::Live => Phase::Live,
+    };
     for path in &args.paths {
         if path.is_dir() {
             for path in module_files(path).map_err(anyhow::Error::new)? {
-                examine(&path, &mut totals)?;
+                examine(&path, phase, &mut totals)?;
             }
         } else {
-            examine(path, &mut totals)?;
+            examine(path, phase, &mut totals)?;
         }
     }
     let lines = totals.changes.iter().map(Change::line);
@@ -81,13 +85,13 @@ pub(crate) fn run(cli: &Cli, args: &SortCheckArgs) -> Result<Outcome, Failure> {
     })
 }
 
-fn examine(path: &Path, totals: &mut Totals) -> Result<(), Failure> {
+fn examine(path: &Path, phase: Phase, totals: &mut Totals) -> Result<(), Failure> {
     /// Where it is does not matter for the order.
     const BASE: u64 = 0xffff_ffff_c000_0000;
     let bytes = symbol_files::read(path).map_err(anyhow::Error::new)?;
     let of = || format!("use {}", path.display());
     let module = Module::parse(&bytes).with_context(of)?;
-    let table = module.table(BASE, Phase::Loading).with_context(of)?;
+    let table = module.table(BASE, phase).with_context(of)?;
     let duplicates = table.duplicates();
     let name = module.name().map(|name| name.to_string());
     let name = name

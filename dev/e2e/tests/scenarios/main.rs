@@ -23,6 +23,7 @@ mod planned;
 mod platform;
 mod refusals;
 mod selftests;
+mod symbols;
 mod unfinished;
 mod update;
 
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 6] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 7] = [
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",
@@ -56,6 +57,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 6] = [
         selftests::scenarios,
         "dev/luo-cases runs the kernel's own tests on the emulated machine",
     ),
+    (symbols::scenarios, "the symbols of a running Linux"),
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
