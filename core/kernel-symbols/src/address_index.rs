@@ -3,16 +3,14 @@
 //! `order` has the symbols by ascending address, those of one address in the order of the table, and
 //! between them *marks*: places from which on, up to the next symbol, there is nothing. A region that
 //! ends is a mark, and so one search answers both which symbol is nearest and whether it reaches.
-//!
-//! Every sixteenth address is repeated in `samples`, every sixteenth of these in `tops`: two lists
-//! that stay in the caches of the processor, so that a search touches the long list once.
 
 use alloc::vec::Vec;
 
+use crate::buckets::Buckets;
 use crate::kind::Kind;
 use crate::region::End;
 
-/// Entries that share a sample, and samples that share a top.
+/// Addresses that are compared at a time, when a bucket has no more of them.
 const BLOCK: usize = 16;
 /// Of an entry: it is a mark.
 const MARK: u32 = 1 << 31;
@@ -110,8 +108,7 @@ impl Key {
 pub(crate) struct AddressIndex {
     addrs: Vec<u64>,
     order: Vec<Entry>,
-    samples: Vec<u64>,
-    tops: Vec<u64>,
+    buckets: Buckets,
 }
 
 /// Where an address is.
@@ -134,8 +131,7 @@ impl AddressIndex {
         Self {
             addrs: Vec::with_capacity(entries),
             order: Vec::with_capacity(entries),
-            samples: Vec::with_capacity((entries / BLOCK).saturating_add(1)),
-            tops: Vec::new(),
+            buckets: Buckets::default(),
         }
     }
 
@@ -153,21 +149,15 @@ impl AddressIndex {
     }
 
     fn push(&mut self, addr: u64, entry: Entry) {
-        if self.order.len().is_multiple_of(BLOCK) {
-            if self.samples.len().is_multiple_of(BLOCK) {
-                self.tops.push(addr);
-            }
-            self.samples.push(addr);
-        }
         self.addrs.push(addr);
         self.order.push(entry);
     }
 
-    pub(crate) fn shrink(&mut self) {
+    /// Ends the making.
+    pub(crate) fn finish(&mut self) {
+        self.buckets = Buckets::new(&self.addrs);
         self.order.shrink_to_fit();
         self.addrs.shrink_to_fit();
-        self.samples.shrink_to_fit();
-        self.tops.shrink_to_fit();
     }
 
     /// The symbol at a position of the order; `None` for a mark.
@@ -182,39 +172,31 @@ impl AddressIndex {
         self.addrs.get(position).copied()
     }
 
-    /// The block in which the last entry not above `addr` is: its first position.
+    /// The positions among which the last address not above `addr` is sought by [`Self::position_in`].
     #[inline]
-    pub(crate) fn block(&self, addr: u64) -> Option<usize> {
-        let top = self
-            .tops
-            .partition_point(|&top| top <= addr)
-            .checked_sub(1)?;
-        let first = top.checked_mul(BLOCK)?;
-        let samples = self.samples.get(first..)?;
-        let sample = match samples.first_chunk::<BLOCK>() {
-            Some(samples) => not_above(samples, addr),
-            None => samples.partition_point(|&sample| sample <= addr),
-        };
-        first
-            .checked_add(sample.checked_sub(1)?)?
-            .checked_mul(BLOCK)
+    pub(crate) fn range(&self, addr: u64) -> Option<(usize, usize)> {
+        self.buckets.range(addr)
     }
 
-    /// The last position in a block that is not above `addr`.
+    /// The last position that is not above `addr`.
     #[inline]
-    pub(crate) fn position_in(&self, block: usize, addr: u64) -> Option<usize> {
-        let addrs = self.addrs.get(block..)?;
+    pub(crate) fn position_in(&self, (low, high): (usize, usize), addr: u64) -> Option<usize> {
+        let addrs = self.addrs.get(low..)?;
         let count = match addrs.first_chunk::<BLOCK>() {
-            Some(addrs) => not_above(addrs, addr),
-            None => addrs.partition_point(|&it| it <= addr),
+            // What is behind the bucket is above the address, and does no harm.
+            Some(addrs) if high.saturating_sub(low) <= BLOCK => not_above(addrs, addr),
+            _ => {
+                let addrs = addrs.get(..high.saturating_sub(low)).unwrap_or(addrs);
+                addrs.partition_point(|&it| it <= addr)
+            }
         };
-        block.checked_add(count)?.checked_sub(1)
+        low.checked_add(count)?.checked_sub(1)
     }
 
     /// The last position that is not above `addr`.
     #[inline]
     pub(crate) fn position(&self, addr: u64) -> Option<usize> {
-        self.position_in(self.block(addr)?, addr)
+        self.position_in(self.range(addr)?, addr)
     }
 
     /// The same, for an address that is likely a little behind that of `hint`.
@@ -284,9 +266,9 @@ impl AddressIndex {
 
     /// Bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        let words = [&self.addrs, &self.samples, &self.tops];
-        let words = words.iter().map(|words| size_of_val(words.as_slice()));
-        words.fold(size_of_val(self.order.as_slice()), usize::saturating_add)
+        size_of_val(self.addrs.as_slice())
+            .saturating_add(size_of_val(self.order.as_slice()))
+            .saturating_add(self.buckets.bytes())
     }
 }
 

@@ -158,7 +158,7 @@ impl<'d> Builder<'d> {
                 index.push_mark(end, End::Page);
             }
         }
-        index.shrink();
+        index.finish();
         index
     }
 

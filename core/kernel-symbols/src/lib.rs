@@ -35,6 +35,7 @@ extern crate alloc;
 extern crate std;
 
 mod address_index;
+mod buckets;
 mod builder;
 mod duplicates;
 mod elf;

@@ -116,13 +116,13 @@ impl<'d> Table<'d> {
         // In steps: what one step needs of memory is independent of the other addresses, and the processor asks for all of
         // it at a time.
         for addrs in addrs.chunks(BATCH) {
-            let mut blocks = [None; BATCH];
-            for (block, &addr) in blocks.iter_mut().zip(addrs) {
-                *block = self.by_address.block(addr);
+            let mut ranges = [None; BATCH];
+            for (range, &addr) in ranges.iter_mut().zip(addrs) {
+                *range = self.by_address.range(addr);
             }
             let mut positions = [None; BATCH];
-            for ((position, block), &addr) in positions.iter_mut().zip(blocks).zip(addrs) {
-                *position = block.and_then(|block| self.by_address.position_in(block, addr));
+            for ((position, range), &addr) in positions.iter_mut().zip(ranges).zip(addrs) {
+                *position = range.and_then(|range| self.by_address.position_in(range, addr));
             }
             let mut symbols = [0; BATCH];
             for (symbol, position) in symbols.iter_mut().zip(positions) {
