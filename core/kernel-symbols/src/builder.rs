@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use crate::address_index::{AddressIndex, Key, MAXIMUM_SYMBOLS};
+use crate::key_sort;
 use crate::kind::Kind;
 use crate::name::{Ending, is_mapping_symbol};
 use crate::object::ObjectKind;
@@ -129,8 +130,7 @@ impl<'d> Builder<'d> {
             .iter()
             .flat_map(|(_, region)| [region.start, region.end]);
         keys.extend(marks.map(Key::mark));
-        // Most of them are sorted, in runs; this sort makes use of it.
-        keys.sort();
+        key_sort::sort(&mut keys);
         keys
     }
 

@@ -40,6 +40,7 @@ mod builder;
 mod duplicates;
 mod elf;
 pub mod kallsyms;
+mod key_sort;
 mod kind;
 pub mod klp;
 pub mod linear;

@@ -1,3 +1,5 @@
+//! Text as the kernel writes it, and text that it does not write.
+
 use std::string::{String, ToString as _};
 use std::vec::Vec;
 

@@ -1,0 +1,111 @@
+//! Sorts addresses of symbols.
+//!
+//! Symbols of vmlinux come sorted, and in front. Those of modules are in many short runs, which a sort by comparison makes
+//! little use of; but they are within a few hundred megabytes, and sorted by three digits of eleven bits.
+
+use alloc::vec::Vec;
+
+use crate::address_index::Key;
+
+const DIGIT_BITS: u32 = 11;
+const DIGITS: usize = 1 << DIGIT_BITS;
+/// For fewer keys, or ones farther apart, comparing is faster.
+const LEAST: usize = 4096;
+const MOST_BITS: u32 = 4 * DIGIT_BITS;
+
+/// Sorts keys; those of one address stay in their order, which is that of the table, and marks are before symbols.
+pub(crate) fn sort(keys: &mut Vec<Key>) {
+    let after = keys.iter().skip(1);
+    let is_sorted = |(one, next): &(&Key, &Key)| one <= next;
+    let sorted = keys
+        .iter()
+        .zip(after)
+        .take_while(is_sorted)
+        .count()
+        .saturating_add(1);
+    if sorted < keys.len() && keys.len().saturating_sub(sorted) >= LEAST {
+        let rest = keys.split_off(sorted);
+        keys.extend(by_digits(rest));
+    }
+    // Now there are two runs at most, unless there were few or none, and this sort makes one of them.
+    keys.sort();
+}
+
+/// Sorts by the address only, stably; gives the keys back as they are when they are too far apart.
+fn by_digits(mut keys: Vec<Key>) -> Vec<Key> {
+    let least = keys.iter().map(|key| key.addr).min().unwrap_or(0);
+    let most = keys.iter().map(|key| key.addr).max().unwrap_or(0);
+    let bits = u64::BITS.saturating_sub(most.wrapping_sub(least).leading_zeros());
+    if bits > MOST_BITS {
+        return keys;
+    }
+    let mut sorted = keys.clone();
+    let mut shift = 0;
+    while shift < bits {
+        let digit = |key: &Key| {
+            let digit = usize::try_from(key.addr.wrapping_sub(least) >> shift).unwrap_or(0);
+            digit & DIGITS.wrapping_sub(1)
+        };
+        let mut places = [0_usize; DIGITS];
+        for key in &keys {
+            if let Some(count) = places.get_mut(digit(key)) {
+                *count = count.saturating_add(1);
+            }
+        }
+        let mut next = 0_usize;
+        for place in &mut places {
+            next = next.saturating_add(core::mem::replace(place, next));
+        }
+        for key in &keys {
+            if let Some(place) = places.get_mut(digit(key)) {
+                if let Some(target) = sorted.get_mut(*place) {
+                    *target = *key;
+                }
+                *place = place.saturating_add(1);
+            }
+        }
+        core::mem::swap(&mut keys, &mut sorted);
+        shift = shift.saturating_add(DIGIT_BITS);
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Kind;
+
+    /// Addresses of a sorted part and of others, more than are sorted by comparison.
+    fn keys(sorted: u32, others: &[u64], stride: u64) -> Vec<Key> {
+        let kind = Kind::of_letter(b't');
+        let head = (0..sorted).map(|at| Key::symbol(u64::from(at) * 16, at, 0, kind));
+        let repeated = others.iter().cycle().take(LEAST + 100).zip(0..);
+        let rest = repeated.map(|(addr, at): (_, u32)| {
+            let addr = addr.wrapping_add(u64::from(at) % 97 * stride);
+            Key::symbol(addr, sorted + at, 1, kind)
+        });
+        head.chain(rest).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn keys_are_sorted_as_by_comparison(
+            sorted in 0..300_u32,
+            near in prop::collection::vec(0..1_u64 << 34, 1..50),
+            far in prop::collection::vec(any::<u64>(), 1..50),
+            stride in 0..5_000_u64,
+        ) {
+            for others in [near, far] {
+                let mut keys = keys(sorted, &others, stride);
+                let mut expected = keys.clone();
+                expected.sort();
+                sort(&mut keys);
+                prop_assert!(keys == expected);
+            }
+        }
+    }
+}
