@@ -122,11 +122,15 @@ fn same_place(table: &Table<'_>, trace: &str) -> anyhow::Result<()> {
     let (offset, size) = rest.split_once('/').context("no size")?;
     let hex = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16);
     let (offset, size) = (hex(offset)?, hex(size)?);
-    // Of several symbols of the name one is meant.
+    // These are return addresses: the kernel looks up the call before them (`%pB`, `sprint_backtrace`, v7.3). Of several
+    // symbols of the name one is meant.
     let answers: Vec<String> = table
         .by_name(name)
-        .filter_map(|symbol| table.lookup(symbol.address().wrapping_add(offset)))
-        .map(|found| found.to_string())
+        .filter_map(|symbol| table.lookup(symbol.address().wrapping_add(offset).wrapping_sub(1)))
+        .map(|found| {
+            let (name, offset) = (found.symbol().name(), found.offset_bytes().wrapping_add(1));
+            format!("{name}+{offset:#x}/{:#x}", found.size_bytes())
+        })
         .collect();
     let expected = format!("{name}+{offset:#x}/{size:#x}");
     if !answers.contains(&expected) {
