@@ -24,6 +24,7 @@ impl<'t> Line<'t> {
     /// Reads the line at `offset`, or says what is wrong with it.
     ///
     /// `expected` is the module of the line before, likely that of this one.
+    #[inline]
     pub(super) fn read(
         text: &'t [u8],
         offset: usize,
@@ -98,6 +99,7 @@ fn bracket(tail: &[u8]) -> Result<(&[u8], usize), &'static str> {
 }
 
 /// An address and the number of its digits.
+#[inline]
 fn address(text: &[u8]) -> Result<(u64, usize), &'static str> {
     match digits_value(text) {
         (_, 0) => Err("no hexadecimal address"),
@@ -106,14 +108,20 @@ fn address(text: &[u8]) -> Result<(u64, usize), &'static str> {
 }
 
 /// The value of the hexadecimal digits at the start, sixteen at most, and their number.
+#[inline]
 fn digits_value(text: &[u8]) -> (u64, usize) {
-    if let Some((high, low)) = text
-        .first_chunk::<8>()
-        .zip(text.get(8..).and_then(<[u8]>::first_chunk))
+    if let Some((high, rest)) = text.split_first_chunk::<8>()
+        && let Some(low) = rest.first_chunk::<8>()
         && let Some((high, low)) = eight_digits(*high).zip(eight_digits(*low))
     {
         return (u64::from(high) << 32 | u64::from(low), DIGITS);
     }
+    digit_by_digit(text)
+}
+
+/// The same for an address of fewer digits.
+#[cold]
+fn digit_by_digit(text: &[u8]) -> (u64, usize) {
     let mut value = 0_u64;
     let mut count = 0_usize;
     let digits = text
@@ -128,6 +136,7 @@ fn digits_value(text: &[u8]) -> (u64, usize) {
 }
 
 /// Eight hexadecimal digits, all at once; `None` when one is none.
+#[inline]
 fn eight_digits(digits: [u8; 8]) -> Option<u32> {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     const ONES: u64 = 0x0101_0101_0101_0101;
