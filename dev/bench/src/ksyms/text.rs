@@ -52,18 +52,18 @@ pub(super) fn measure(
         peer_many.time(|| letters_of(&peer, &source, &addrs))?;
         in_order.time(|| black_box(table.lookup_sorted(&sorted).map(letters).sum::<usize>()));
         peer_in_order.time(|| letters_of(&peer, &source, &sorted))?;
+        let some = addrs.get(..SINGLE).unwrap_or_default();
         single.time(|| {
-            let one_by_one = addrs.iter().map(|&addr| letters(table.lookup(addr)));
+            let one_by_one = some.iter().map(|&addr| letters(table.lookup(addr)));
             black_box(one_by_one.sum::<usize>())
         });
-        let some = addrs.get(..SINGLE).unwrap_or_default();
         peer_single.time(|| {
             some.iter().try_fold(0, |sum, addr| {
                 let found = peer.symbolize_single(&source, Input::AbsAddr(*addr))?;
                 anyhow::Ok(sum + name_length(&found))
             })
         })?;
-        names.time(|| table.index_names());
+        names.once(|| table.index_names());
     }
     let c = c_loader::measure(path, folder, &addrs, runs)?;
     let [load_time, many, in_order, single, names] = ours;
@@ -110,7 +110,7 @@ pub(super) fn measure(
         ),
         row(
             "look up, one by one",
-            each(single),
+            single.ns_each(SINGLE),
             blazesym,
             peer_single.ns_each(SINGLE),
             Some(25.0),
