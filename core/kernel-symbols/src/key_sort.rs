@@ -1,9 +1,7 @@
 //! Sorts addresses of symbols.
 //!
 //! Symbols of vmlinux come sorted, and in front. Those of modules are in many short runs, which a sort by comparison makes
-//! little use of; but they are within a few hundred megabytes, and sorted by three digits of eleven bits.
-
-use alloc::vec::Vec;
+//! little use of; but they are within a few hundred megabytes, and sorted by a few digits.
 
 use crate::address_index::Key;
 
@@ -14,7 +12,7 @@ const LEAST: usize = 4096;
 const MOST_BITS: u32 = 4 * DIGIT_BITS;
 
 /// Sorts keys; those of one address stay in their order, which is that of the table, and marks are before symbols.
-pub(crate) fn sort(keys: &mut Vec<Key>) {
+pub(crate) fn sort(keys: &mut [Key]) {
     let after = keys.iter().skip(1);
     let is_sorted = |(one, next): &(&Key, &Key)| one <= next;
     let sorted = keys
@@ -23,55 +21,65 @@ pub(crate) fn sort(keys: &mut Vec<Key>) {
         .take_while(is_sorted)
         .count()
         .saturating_add(1);
-    if sorted < keys.len() && keys.len().saturating_sub(sorted) >= LEAST {
-        let rest = keys.split_off(sorted);
-        keys.extend(by_digits(rest));
+    if let Some((_, rest)) = keys.split_at_mut_checked(sorted)
+        && rest.len() >= LEAST
+    {
+        by_digits(rest);
     }
     // Now there are two runs at most, unless there were few or none, and this sort makes one of them.
     keys.sort();
 }
 
-/// Sorts by the address only, stably; gives the keys back as they are when they are too far apart.
-fn by_digits(mut keys: Vec<Key>) -> Vec<Key> {
+/// Sorts by the address only, stably; leaves the keys as they are when they are too far apart.
+fn by_digits(keys: &mut [Key]) {
     let least = keys.iter().map(|key| key.addr).min().unwrap_or(0);
     let most = keys.iter().map(|key| key.addr).max().unwrap_or(0);
     let bits = u64::BITS.saturating_sub(most.wrapping_sub(least).leading_zeros());
     if bits > MOST_BITS {
-        return keys;
+        return;
     }
-    let mut sorted = keys.clone();
-    let mut shift = 0;
-    while shift < bits {
+    let mut other = keys.to_vec();
+    // An even number of passes ends where it began.
+    for pass in 0..bits.div_ceil(DIGIT_BITS).next_multiple_of(2) {
+        let shift = pass.saturating_mul(DIGIT_BITS);
         let digit = |key: &Key| {
-            let digit = usize::try_from(key.addr.wrapping_sub(least) >> shift).unwrap_or(0);
-            digit & DIGITS.wrapping_sub(1)
+            let digit = key.addr.wrapping_sub(least).checked_shr(shift);
+            usize::try_from(digit.unwrap_or(0)).unwrap_or(0) & DIGITS.wrapping_sub(1)
         };
-        let mut places = [0_usize; DIGITS];
-        for key in &keys {
-            if let Some(count) = places.get_mut(digit(key)) {
-                *count = count.saturating_add(1);
-            }
+        if pass.is_multiple_of(2) {
+            distribute(keys, &mut other, digit);
+        } else {
+            distribute(&other, keys, digit);
         }
-        let mut next = 0_usize;
-        for place in &mut places {
-            next = next.saturating_add(core::mem::replace(place, next));
-        }
-        for key in &keys {
-            if let Some(place) = places.get_mut(digit(key)) {
-                if let Some(target) = sorted.get_mut(*place) {
-                    *target = *key;
-                }
-                *place = place.saturating_add(1);
-            }
-        }
-        core::mem::swap(&mut keys, &mut sorted);
-        shift = shift.saturating_add(DIGIT_BITS);
     }
-    keys
+}
+
+/// Puts keys in the order of a digit, those of one digit in their order.
+fn distribute(from: &[Key], to: &mut [Key], digit_fn: impl Fn(&Key) -> usize) {
+    let mut places = [0_usize; DIGITS];
+    for key in from {
+        if let Some(count) = places.get_mut(digit_fn(key)) {
+            *count = count.saturating_add(1);
+        }
+    }
+    let mut next = 0_usize;
+    for place in &mut places {
+        next = next.saturating_add(core::mem::replace(place, next));
+    }
+    for key in from {
+        if let Some(place) = places.get_mut(digit_fn(key)) {
+            if let Some(target) = to.get_mut(*place) {
+                *target = *key;
+            }
+            *place = place.saturating_add(1);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use proptest::prelude::*;
 
     use super::*;
