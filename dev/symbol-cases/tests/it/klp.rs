@@ -4,8 +4,8 @@ use std::process::Command;
 
 use kernel_symbols::klp::{Finding, Severity, Target, check, parse_rela_sections};
 use kernel_symbols::module::Phase;
-use kernel_symbols::{Module, Table, kallsyms};
-use symbol_cases::{CODE, DATA, ElfBuilder, KLP_RELA, LIVEPATCH};
+use kernel_symbols::{Module, kallsyms};
+use symbol_cases::{CODE, ElfBuilder, KLP_RELA, LIVEPATCH};
 
 const BASE: u64 = 0xffff_ffff_c000_0000;
 const FUNCTION: u8 = 0x02;
@@ -257,33 +257,4 @@ fn objects_that_are_not_given_and_modules_that_are_no_livepatch_are_told() {
         "{found:?}"
     );
     assert_eq!(findings(&object()), [Finding::NotMarked]);
-}
-
-#[test]
-fn per_cpu_data_and_sections_told_by_the_kernel() {
-    let mut elf = ElfBuilder::default();
-    elf.section(".modinfo", 0, b"name=m\0");
-    let text = elf.section(".text", CODE, &[0x90; 64]);
-    let per_cpu = elf.section(".data..percpu", DATA, &[0; 16]);
-    elf.symbol("f", FUNCTION, text, 16);
-    elf.symbol("counter", 0x01, per_cpu, 0);
-    elf.symbol("printk", 0x10, 0, 0);
-    let file = elf.build();
-    let module = Module::parse(&file).unwrap();
-    let sections = [kernel_symbols::module::SectionAddress {
-        name: ".text",
-        addr: BASE + 0x4000,
-    }];
-    let table: Table<'_> = module.table_at(&sections, Phase::Live).unwrap();
-    let found = table.lookup(BASE + 0x4018).unwrap();
-    assert_eq!(
-        (found.to_string().as_str(), found.end()),
-        ("f+0x8/0xff0 [m]", BASE + 0x5000)
-    );
-    // Livepatch counts it, though no address is in it.
-    let counter = table.sympos("counter", "m", 0).unwrap();
-    assert_eq!(counter.kind().letter(), 'a');
-    assert!(table.lookup(counter.address()).is_none());
-    assert!(table.sympos("printk", "m", 0).is_err());
-    assert!(table.lookup(BASE + 0x5000).is_none() && table.lookup(BASE + 0x4008).is_none());
 }

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod klp;
+mod layout;
 mod modules;
 mod vmlinux;
