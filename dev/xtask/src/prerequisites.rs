@@ -63,7 +63,7 @@ const fn file(path: &'static str, package: &'static str, why: &'static str) -> T
     }
 }
 
-const TOOLS: [Tool; 18] = [
+const TOOLS: [Tool; 21] = [
     program(
         "gcc",
         "gcc",
@@ -136,6 +136,14 @@ const TOOLS: [Tool; 18] = [
         Purpose::Machine,
         "runs the guest machine",
     ),
+    program(
+        "as",
+        "binutils",
+        Purpose::Test,
+        "makes modules and reads them as a second reader",
+    ),
+    program("xz", "xz-utils", Purpose::Test, "packs modules"),
+    program("zstd", "zstd", Purpose::Test, "packs modules"),
     program(
         "redis-cli",
         "redis-tools",
