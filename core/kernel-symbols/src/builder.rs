@@ -14,6 +14,13 @@ use crate::table::{LONG, ObjectEntry, Run, Table, TableEntry};
 /// Symbols that livepatch modules have for those of other objects: no address is in them.
 const KLP_SYMBOL: &[u8] = b".klp.sym.";
 
+/// What symbols are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Text,
+    Elf,
+}
+
 /// A table in the making.
 #[derive(Debug)]
 pub(crate) struct Builder<'d> {
@@ -77,8 +84,21 @@ impl<'d> Builder<'d> {
     }
 
     /// Adds a symbol of the object begun last, whose name starts at `name_at` in the text. Whether there was room for it.
+    ///
+    /// Of livepatch symbols text has the addresses that they were resolved to, in other objects: these are no places.
     #[inline]
     pub(crate) fn push_line(&mut self, addr: u64, kind: Kind, name_at: u32, name: &[u8]) -> bool {
+        self.add(TableEntry { addr, kind }, name_at, name, Origin::Text)
+    }
+
+    /// The same for a symbol whose address and kind the text does not say. All symbols of a table are added in one way.
+    pub(crate) fn push(&mut self, entry: TableEntry, name_at: u32, name: &[u8]) -> bool {
+        self.table.entries.push(entry);
+        self.add(entry, name_at, name, Origin::Elf)
+    }
+
+    #[inline]
+    fn add(&mut self, entry: TableEntry, name_at: u32, name: &[u8], origin: Origin) -> bool {
         let table = &mut self.table;
         let index = u32::try_from(table.names.len()).unwrap_or(u32::MAX);
         if index >= MAXIMUM_SYMBOLS {
@@ -86,16 +106,13 @@ impl<'d> Builder<'d> {
         }
         table.names.push(name_at);
         table.lengths.push(u8::try_from(name.len()).unwrap_or(LONG));
-        if kind.is_counted() && (!self.is_module || is_place(name)) {
+        let TableEntry { addr, kind } = entry;
+        let is_elsewhere =
+            origin == Origin::Text && kind.letter() == '?' && name.starts_with(KLP_SYMBOL);
+        if kind.is_counted() && !is_elsewhere && (!self.is_module || is_place(name)) {
             self.keys.push(Key::symbol(addr, index, self.object, kind));
         }
         true
-    }
-
-    /// The same for a symbol whose address and kind the text does not say. All symbols of a table are added in one way.
-    pub(crate) fn push(&mut self, entry: TableEntry, name_at: u32, name: &[u8]) -> bool {
-        self.table.entries.push(entry);
-        self.push_line(entry.addr, entry.kind, name_at, name)
     }
 
     /// Makes the index of addresses; the names are in `text`.
@@ -176,7 +193,7 @@ impl<'d> Builder<'d> {
 /// Whether the name of a module's symbol is one that the kernel looks addresses up by.
 #[inline]
 fn is_place(name: &[u8]) -> bool {
-    !name.is_empty() && !is_mapping_symbol(name) && !name.starts_with(KLP_SYMBOL)
+    !name.is_empty() && !is_mapping_symbol(name)
 }
 
 /// Sorts regions by object, and makes one of those that overlap. Those that only touch are two pieces of memory: no symbol

@@ -13,7 +13,7 @@ use crate::symbol::{Found, Symbol};
 
 /// Symbols of one or more objects, in the order of the kernel, with indexes beside it.
 ///
-/// Takes 17.7 bytes for each symbol of text, and the text itself, which stays as it is: letters and addresses are read from
+/// Takes 17.5 bytes for each symbol of text, and the text itself, which stays as it is: letters and addresses are read from
 /// it. Those of ELF files take 16 more. See [`Table::memory_use`].
 #[derive(Clone, Debug)]
 pub struct Table<'d> {
