@@ -1,4 +1,5 @@
-//! Measurements beside a peer, in one run: handovers ([`handover`]), and live updates ([`update()`]).
+//! Measurements beside a peer, in one run: handovers ([`handover`]), kernel symbols ([`ksyms`]), and live updates
+//! ([`update()`]).
 //!
 //! # Live updates
 //!
@@ -19,6 +20,7 @@
 
 mod guest;
 pub mod handover;
+pub mod ksyms;
 mod sample;
 mod table;
 

@@ -12,6 +12,7 @@ mod receiver;
 mod recorded;
 mod rng;
 mod run;
+mod symbols;
 mod targets;
 
 pub use mutator::Mutator;

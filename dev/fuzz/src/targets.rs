@@ -8,6 +8,7 @@ use kho::{
 
 use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
+use crate::symbols;
 
 /// Something that parses.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,21 @@ pub const TARGETS: &[Target] = &[
         name: "journal",
         parse: journal,
         seeds: journal_seeds,
+    },
+    Target {
+        name: "kallsyms",
+        parse: symbols::text,
+        seeds: symbols::text_seeds,
+    },
+    Target {
+        name: "symbol_elf",
+        parse: symbols::elf,
+        seeds: symbols::elf_seeds,
+    },
+    Target {
+        name: "klp_names",
+        parse: symbols::klp_names,
+        seeds: symbols::klp_name_seeds,
     },
     Target {
         name: "scratch_size",

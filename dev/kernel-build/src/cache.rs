@@ -77,6 +77,10 @@ impl Cache {
         self.root.join("trees")
     }
 
+    pub(crate) fn modules(&self) -> PathBuf {
+        self.root.join("modules")
+    }
+
     pub(crate) fn apt(&self) -> PathBuf {
         self.root.join("apt")
     }
@@ -101,7 +105,7 @@ impl Cache {
             }
             other => other.map_err(|errno| io_error("lock", &path)(errno.into()))?,
         }
-        for folder in [self.sources(), self.kernels(), self.trees()] {
+        for folder in [self.sources(), self.kernels(), self.trees(), self.modules()] {
             remove_unfinished(&folder)?;
         }
         Ok(CacheLock { _file: file })

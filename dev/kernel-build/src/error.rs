@@ -73,6 +73,12 @@ pub enum Error {
         /// Suites that could be read.
         suites: Vec<String>,
     },
+    /// The mirror has no package of modules.
+    #[error("the package mirror has no linux-modules package of a known series (looked in: {})", suites.join(", "))]
+    NoModules {
+        /// Suites that could be read.
+        suites: Vec<String>,
+    },
     /// A package or a tree lacks a file.
     #[error("{} has no {what}", path.display())]
     Incomplete {

@@ -8,6 +8,7 @@
 //! <cache>/sources/<package version>/            unpacked source tree, shared by every configuration
 //! <cache>/kernels/<package version>-<hash>/     kernel.json bzImage System.map config build/ selftests/
 //! <cache>/trees/<kernel version>-<hash>-<path>/ the same, of a tree given with `--source`
+//! <cache>/modules/<package>_<version>/          modules of a Debian kernel, unpacked
 //! <cache>/apt/                                  private package lists
 //! <cache>/logs/                                 one file per step
 //! ```
@@ -25,6 +26,7 @@ mod fragment;
 mod kernel;
 mod kernel_make;
 mod logged_command;
+mod modules_package;
 mod package_source;
 mod private_apt;
 mod progress;
@@ -40,6 +42,7 @@ pub use error::{Error, NotBuilt, StepFailed};
 pub use fragment::{Fragment, LostOption};
 pub use kernel::{Entry, Kernel, entries, locate, locate_key};
 pub use logged_command::{Finished, LoggedCommand, Progress};
+pub use modules_package::{DebianModules, debian_modules};
 pub use record::{Origin, Record};
 pub use selftests::{JUMP_SELFTESTS, SELFTEST_PROGRAMS};
 pub use series::{KernelSeries, UnknownSeries};

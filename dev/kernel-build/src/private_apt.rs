@@ -86,6 +86,15 @@ impl<'a> PrivateApt<'a> {
         Ok(parse_madison(&output(command, "apt-cache")?))
     }
 
+    /// Lists packages whose names match a regular expression.
+    pub(crate) fn names(&self, pattern: &str) -> Result<Vec<String>, Error> {
+        let mut command = self.command("apt-cache");
+        command.args(["search", "--names-only", pattern]);
+        let found = output(command, "apt-cache")?;
+        let names = found.lines().filter_map(|line| line.split_once(' '));
+        Ok(names.map(|(name, _)| name.to_owned()).collect())
+    }
+
     /// Downloads a package version into a folder; apt checks it against the signed lists.
     pub(crate) fn download(
         &self,

@@ -99,6 +99,14 @@ enum BenchCommand {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
+    /// Measure tables of kernel symbols beside blazesym, a loader in C and the kernel's own way.
+    ///
+    /// Needs the kernel 7.3 of the cache (`cargo xtask kernel build 7.3`) and fetches modules of a Debian kernel, once.
+    Ksyms {
+        /// Turns; the least time counts.
+        #[arg(long, default_value_t = 9)]
+        runs: usize,
+    },
     /// Measure how long calls take on the emulated machine, in microseconds.
     Emulator {
         /// Calls of each kind.
@@ -122,6 +130,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Task::Demo { vm: true } => demo::run(Stage::Vm)?,
         Task::Bench(BenchCommand::Update { runs }) => bench_update(runs)?,
         Task::Bench(BenchCommand::Handover { gib, runs }) => bench_handover(gib, runs)?,
+        Task::Bench(BenchCommand::Ksyms { runs }) => {
+            measure("bench-ksyms", &["--runs", &runs.to_string()])?;
+        }
         Task::Bench(BenchCommand::Emulator { calls }) => bench_emulator(calls)?,
         Task::Fuzz {
             count,
@@ -150,29 +161,30 @@ fn bench_update(runs: usize) -> Result<()> {
     bench::update(runs, &logs.join("bench"), &logs.join("bench-update.json"))
 }
 
-/// In a program of its own: this one is not optimised.
 fn bench_handover(gib: u64, runs: usize) -> Result<()> {
+    let (gib, runs) = (gib.to_string(), runs.to_string());
+    measure("bench-handover", &["--gib", &gib, "--runs", &runs])
+}
+
+/// Runs a measurement in a program of its own: this one is not optimised.
+fn measure(program: &str, arguments: &[&str]) -> Result<()> {
     let workspace = Workspace::load()?;
     let folder = workspace.target.join("xtask-logs").join("bench");
+    let run = [
+        "run",
+        "--quiet",
+        "--release",
+        "-p",
+        "bench",
+        "--bin",
+        program,
+        "--",
+    ];
     let status = std::process::Command::new(env!("CARGO"))
         .current_dir(&workspace.root)
-        .args([
-            "run",
-            "--quiet",
-            "--release",
-            "-p",
-            "bench",
-            "--bin",
-            "bench-handover",
-            "--",
-        ])
-        .args([
-            "--gib",
-            &gib.to_string(),
-            "--runs",
-            &runs.to_string(),
-            "--folder",
-        ])
+        .args(run)
+        .args(arguments)
+        .arg("--folder")
         .arg(folder)
         .status()?;
     if !status.success() {

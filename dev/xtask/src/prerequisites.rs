@@ -64,9 +64,9 @@ const fn file(path: &'static str, package: &'static str, why: &'static str) -> T
 }
 
 /// Why there are tools that pack.
-const PACKS: &str = "packs what the crate decompress must unpack";
+const PACKS: &str = "packs what tests unpack";
 
-const TOOLS: [Tool; 23] = [
+const TOOLS: [Tool; 24] = [
     program(
         "gcc",
         "gcc",
@@ -138,6 +138,12 @@ const TOOLS: [Tool; 23] = [
         "qemu-system-x86",
         Purpose::Machine,
         "runs the guest machine",
+    ),
+    program(
+        "as",
+        "binutils",
+        Purpose::Test,
+        "makes modules and reads them as a second reader",
     ),
     program(
         "redis-cli",

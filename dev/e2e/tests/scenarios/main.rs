@@ -25,6 +25,7 @@ mod platform;
 mod refusals;
 mod running;
 mod selftests;
+mod symbols;
 mod unfinished;
 mod update;
 
@@ -62,6 +63,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 7] = [
         selftests::scenarios,
         "dev/luo-cases runs the kernel's own tests on the emulated machine",
     ),
+    (symbols::scenarios, "the symbols of a running Linux"),
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.

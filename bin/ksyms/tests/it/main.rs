@@ -1,0 +1,4 @@
+//! The program as its user sees it.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod program;
