@@ -1,0 +1,4 @@
+//! Sections made by assemblers and linkers, beside what objdump says of them.
+
+mod dump;
+mod fixtures;
