@@ -110,6 +110,9 @@ pub enum MalformedKind {
     /// A CFA that is not given by a register.
     #[error("CFA control word {0:#x} names no register")]
     CfaControl(u32),
+    /// A row that begins before the one in front of it.
+    #[error("rows do not ascend")]
+    RowOrder,
     /// A control word without its offset.
     #[error("a control word has no offset")]
     Unpaired,

@@ -47,11 +47,15 @@
     )
 )]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
 mod abi;
 mod bytes;
+#[cfg(feature = "alloc")]
+mod compiled;
 mod dump;
 mod error;
 mod fde;
@@ -59,8 +63,12 @@ mod fre;
 mod header;
 mod rule;
 mod section;
+mod tables;
+pub mod verify;
 
 pub use abi::{Abi, Endian};
+#[cfg(feature = "alloc")]
+pub use compiled::Compiled;
 pub use dump::Dump;
 pub use error::{Malformed, MalformedKind, ParseError};
 pub use fde::{AddrSize, Fde, FdeKind, PauthKey, PcType};
@@ -68,3 +76,5 @@ pub use fre::{Fre, Fres, Words};
 pub use header::{Flags, Header, Version};
 pub use rule::{Base, CfaRule, Recovery, Row, Rules, Unwind};
 pub use section::{Found, Placement, Section};
+pub use tables::{Cover, Tables};
+pub use verify::{Policy, verify};

@@ -97,6 +97,10 @@ impl<'a> Section<'a> {
         self.len
     }
 
+    pub(crate) const fn fres_bytes(&self) -> &'a [u8] {
+        self.fres
+    }
+
     /// Whether descriptors are said to ascend by address; only then [`Self::find`] needs few steps.
     #[must_use]
     pub const fn is_sorted(&self) -> bool {
@@ -177,10 +181,7 @@ impl<'a> Section<'a> {
     #[must_use]
     pub fn find_fde(&self, pc: u64) -> Option<Result<Fde, Malformed>> {
         if !self.is_sorted() {
-            return self.fdes().find(|fde| match fde {
-                Ok(fde) => fde.contains(pc),
-                Err(_) => false,
-            });
+            return self.find_unsorted(pc);
         }
         // Distances from the section order functions on both sides of it, at any address.
         let wanted = pc.wrapping_sub(self.addr).cast_signed();
@@ -201,8 +202,19 @@ impl<'a> Section<'a> {
         (pc.wrapping_sub(start) < u64::from(size)).then(|| self.decode(entry, at, start))
     }
 
+    /// Looks at every descriptor for the one that begins last, at the address or before.
+    fn find_unsorted(&self, pc: u64) -> Option<Result<Fde, Malformed>> {
+        let starts = (0..self.header.num_fdes).filter_map(|at| {
+            let start = self.start(self.entry(at)?, at)?;
+            (start <= pc).then_some((start, at))
+        });
+        let (_, at) = starts.max()?;
+        self.fde(at)
+            .filter(|fde| fde.is_err() || fde.is_ok_and(|fde| fde.contains(pc)))
+    }
+
     #[inline]
-    fn entry(&self, at: u32) -> Option<&'a [u8]> {
+    pub(crate) fn entry(&self, at: u32) -> Option<&'a [u8]> {
         let len = self.header.version.fde_len();
         let begin = index(at).checked_mul(len)?;
         self.fdes.get(begin..begin.checked_add(len)?)

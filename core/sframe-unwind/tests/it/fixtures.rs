@@ -1,8 +1,15 @@
 //! The sections in `testdata/sections`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a fixture that is not as it should be fails the test"
+)]
+
 use std::path::PathBuf;
 
-use sframe_unwind::{Placement, Section};
+use sframe_unwind::{Flags, Placement, Section};
 
 /// A section with its dump.
 pub(crate) struct Fixture {
@@ -15,6 +22,13 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn section(&self) -> Section<'_> {
         Section::parse(&self.bytes, self.placement).expect(&self.name)
+    }
+
+    /// The bytes with a flag cleared.
+    pub(crate) fn with_flags_without(&self, flags: Flags) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        bytes[3] &= !flags.0;
+        bytes
     }
 }
 

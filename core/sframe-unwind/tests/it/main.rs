@@ -2,3 +2,5 @@
 
 mod dump;
 mod fixtures;
+mod lookup;
+mod verify;

@@ -1,0 +1,107 @@
+//! What verification says of sections of assemblers, and of damaged ones.
+
+use std::collections::BTreeSet;
+
+use sframe_unwind::verify::{Code, Finding, Severity};
+use sframe_unwind::{Placement, Policy, Section, verify};
+
+use crate::fixtures;
+
+fn findings(section: &Section<'_>, policy: Policy) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    verify(section, policy, &mut |finding| findings.push(finding));
+    findings
+}
+
+fn errors(section: &Section<'_>, policy: Policy) -> BTreeSet<Code> {
+    let errors = findings(section, policy).into_iter();
+    let errors = errors.filter(|finding| finding.severity == Severity::Error);
+    errors.map(|finding| finding.code).collect()
+}
+
+#[test]
+fn what_assemblers_make_is_good_by_the_specification() {
+    for fixture in fixtures::all() {
+        let found = errors(&fixture.section(), Policy::Spec);
+        let corrupt = BTreeSet::from([Code::Register]);
+        match fixture.name.as_str() {
+            "v3-aarch64-corrupt" => assert_eq!(found, corrupt),
+            name => assert!(found.is_empty(), "{name}: {found:?}"),
+        }
+    }
+}
+
+/// The compiler's code is as a kernel wants it, but for the rows it has no use for.
+#[test]
+fn a_kernel_accepts_compiled_code() {
+    let fixture = fixtures::named("v3-aarch64-sample");
+    let section = fixture.section();
+    // The linker's PLT, which a kernel has not.
+    let found = errors(&section, Policy::KernelArm64);
+    assert!(
+        found.is_subset(&BTreeSet::from([Code::RepeatedCode])),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_kernel_refuses_what_it_must_never_meet() {
+    let refused = |name: &str| errors(&fixtures::named(name).section(), Policy::KernelArm64);
+    let all = refused("v3-aarch64");
+    for code in [Code::Outermost, Code::SignalFrame, Code::FpAboveRa] {
+        assert!(all.contains(&code), "{code:?}");
+    }
+    let corrupt = refused("v3-aarch64-corrupt");
+    assert!(corrupt.contains(&Code::Flexible) && corrupt.contains(&Code::Register));
+    assert!(refused("v2-aarch64").contains(&Code::OldVersion));
+    assert!(refused("v2-aarch64").contains(&Code::NotPcrel));
+    assert!(refused("v3-x86-64").contains(&Code::WrongAbi));
+
+    let mut aux = fixtures::named("v3-aarch64-sample").bytes;
+    aux[7] = 4;
+    aux.splice(28..28, [0; 4]);
+    let section = Section::parse(&aux, Placement::default()).unwrap();
+    assert!(errors(&section, Policy::KernelArm64).contains(&Code::AuxHeader));
+
+    let mut unsorted = fixtures::named("v3-aarch64-sample").bytes;
+    unsorted[3] &= !1;
+    let section = Section::parse(&unsorted, Placement::default()).unwrap();
+    assert!(errors(&section, Policy::KernelArm64).contains(&Code::Unsorted));
+    assert!(!errors(&section, Policy::KernelArm64Module).contains(&Code::Unsorted));
+}
+
+/// What single bytes do: each damage has its name.
+#[test]
+fn damage_is_named() {
+    let good = fixtures::named("v3-aarch64-sample");
+    let header_len = 28;
+    let fres = header_len + usize::try_from(good.section().header().freoff).unwrap();
+    let damaged = |at: usize, value: u8| {
+        let mut bytes = good.bytes.clone();
+        bytes[at] = value;
+        match Section::parse(&bytes, good.placement) {
+            Ok(section) => errors(&section, Policy::Spec),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(damaged(0xc, 1).contains(&Code::RowCount));
+    assert!(damaged(6, 0xf8).contains(&Code::FixedOffset));
+    assert!(damaged(fres + 2, 0x40).contains(&Code::ReservedBits));
+    assert!(damaged(fres + 2, 0x03).contains(&Code::Malformed));
+    assert!(damaged(fres + 3, 0x02).contains(&Code::Malformed));
+    // The first function begins behind the second.
+    assert!(damaged(header_len + 1, 0x7f).contains(&Code::SortedLie));
+    // Repeated code of no bytes: a remainder by zero in other readers.
+    assert!(damaged(fres + 2, 0x10).contains(&Code::Malformed));
+}
+
+#[test]
+fn findings_say_where() {
+    let fixture = fixtures::named("v3-aarch64-corrupt");
+    let found = findings(&fixture.section(), Policy::Spec);
+    let text = found.last().unwrap().to_string();
+    assert_eq!(
+        text,
+        "error[register] function 0 at 0x194 row at 0x1f: A register that the processor does not have. (536870911)"
+    );
+}
