@@ -64,6 +64,7 @@ mod header;
 mod rule;
 mod section;
 mod tables;
+pub mod unwind;
 pub mod verify;
 
 pub use abi::{Abi, Endian};
