@@ -14,7 +14,7 @@ use core::ops::Range;
 use super::stack::Stacks;
 use super::{CodeAddr, Reason, Unreliable};
 use crate::rule::{Base, CfaRule, Recovery, Rules, Unwind};
-use crate::tables::Tables;
+use crate::tables::{Cover, Tables};
 
 /// Offsets in `struct pt_regs`, in bytes (`arch/arm64/include/asm/ptrace.h`, v7.3).
 pub mod pt_regs {
@@ -152,6 +152,18 @@ pub struct Frame {
     pub source: Source,
 }
 
+/// How much of a trace is proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// Frame records are taken as they are, SFrame data is used across exceptions only.
+    #[default]
+    Exceptions,
+    /// Besides, each frame record has to be where SFrame data says that the function keeps it, and each return
+    /// address behind a call of the callee. A record that leads past a frame, as damage can make it do, is found
+    /// out; code without SFrame data makes a trace unreliable.
+    EveryFrame,
+}
+
 /// A trace through a kernel.
 #[derive(Debug)]
 pub struct KernelWalk<'a, T, K> {
@@ -164,6 +176,9 @@ pub struct KernelWalk<'a, T, K> {
     regs: Option<Regs>,
     /// How many frames have been given.
     given: usize,
+    check: Check,
+    /// The stack pointer of the frame, when it is known.
+    sp: Option<u64>,
     /// The first thing that was not certain.
     unreliable: Option<Unreliable>,
     state: Progress,
@@ -206,9 +221,18 @@ impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
             fp,
             regs,
             given: 0,
+            check: Check::Exceptions,
+            sp: None,
             unreliable: None,
             state: Progress::Begun,
         }
+    }
+
+    /// Says how much is to be proven.
+    #[must_use]
+    pub const fn check(mut self, check: Check) -> Self {
+        self.check = check;
+        self
     }
 
     /// Whether the trace is to be relied on: it has ended where a trace ends, and nothing on the way was
@@ -252,6 +276,7 @@ impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
             Ok(()) => Ok(Next::Frame),
             // Better a trace with a caller missing than none, for those who only want to read it.
             Err(reason) => {
+                self.sp = None;
                 self.doubt(reason);
                 self.next_record()
             }
@@ -287,9 +312,8 @@ impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
             _ => return Err(Reason::Flexible { pc }),
         };
         let ra = self.return_address(fp, ra)?;
-        if !self.kernel.is_call(ra, pc) {
-            return Err(Reason::NotACall { pc: ra, callee: pc });
-        }
+        self.check_call(ra, pc)?;
+        self.sp = Some(cfa);
         self.stacks.consume(regs.sp, cfa.wrapping_sub(regs.sp))?;
         self.fp = fp;
         self.frame = Frame {
@@ -383,6 +407,12 @@ impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
             return self.next_metadata(record);
         }
         let pc = self.return_address(fp, lr)?;
+        if self.check == Check::EveryFrame
+            && let Err(reason) = self.check_record(record, pc)
+        {
+            self.sp = None;
+            self.doubt(reason);
+        }
         self.stacks.consume(record, RECORD)?;
         self.fp = fp;
         self.frame = Frame {
@@ -392,8 +422,82 @@ impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
         Ok(Next::Frame)
     }
 
+    fn check_call(&self, ra: u64, callee: u64) -> Result<(), Reason> {
+        if self.kernel.is_call(ra, callee) {
+            Ok(())
+        } else {
+            Err(Reason::NotACall { pc: ra, callee })
+        }
+    }
+
+    /// Whether the present frame, which is in a call, keeps its record there, and returns to `ra`.
+    fn check_record(&mut self, record: u64, ra: u64) -> Result<(), Reason> {
+        let pc = self.frame.pc.lookup();
+        let cover = self.tables.cover(pc);
+        let cover = cover
+            .map_err(|malformed| Reason::Malformed { pc, malformed })?
+            .ok_or(Reason::NoRules { pc })?;
+        let Unwind::Caller(rules) = cover.unwind else {
+            return Err(Reason::RaUndefinedInKernel { pc });
+        };
+        let (Recovery::Saved(fp), Recovery::Saved(saved_ra)) = (rules.fp, rules.ra) else {
+            return Err(Reason::Flexible { pc });
+        };
+        let cfa = record.wrapping_add_signed(i64::from(fp).wrapping_neg());
+        let expected = match (rules.cfa, self.sp) {
+            (
+                CfaRule::Offset {
+                    base: Base::Sp,
+                    offset,
+                },
+                Some(sp),
+            ) => sp.wrapping_add_signed(offset.into()),
+            (CfaRule::Offset { base: Base::Sp, .. }, None) => cfa,
+            (
+                CfaRule::Offset {
+                    base: Base::Fp,
+                    offset,
+                },
+                _,
+            ) => record.wrapping_add_signed(offset.into()),
+            _ => return Err(Reason::Flexible { pc }),
+        };
+        if cfa != expected || cfa & CFA_MASK != 0 || saved_ra != fp.wrapping_add(8) {
+            return Err(Reason::Elsewhere {
+                record,
+                cfa: expected,
+            });
+        }
+        self.check_call(ra, pc)?;
+        self.sp = Some(cfa);
+        Ok(())
+    }
+
+    /// What runs directly on a metadata record is the kernel's entry code, which has no SFrame data and no frame:
+    /// it calls with its stack pointer at the saved registers. A function that has SFrame data keeps a record of
+    /// its own.
+    fn check_metadata(&mut self, record: u64) {
+        let cover = self.tables.cover(self.frame.pc.lookup());
+        let is_function = matches!(
+            cover,
+            Ok(Some(Cover {
+                unwind: Unwind::Caller(_),
+                ..
+            }))
+        );
+        let regs = record.wrapping_sub(pt_regs::STACKFRAME);
+        let is_elsewhere = self.sp.is_some_and(|sp| sp != regs);
+        if is_function || is_elsewhere {
+            let cfa = self.sp.unwrap_or(record);
+            self.doubt(Reason::Elsewhere { record, cfa });
+        }
+    }
+
     fn next_metadata(&mut self, record: u64) -> Result<Next, Reason> {
         self.stacks.check(record, META_RECORD)?;
+        if self.check == Check::EveryFrame {
+            self.check_metadata(record);
+        }
         match self.read(record.wrapping_add(RECORD))? {
             META_FINAL if record == self.kernel.final_record() => Ok(Next::Final),
             META_PT_REGS => self.next_regs(record.wrapping_sub(pt_regs::STACKFRAME)),
@@ -414,6 +518,7 @@ impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
             return Err(Reason::NotText { pc: regs.pc });
         }
         self.fp = regs.fp;
+        self.sp = Some(regs.sp);
         self.regs = Some(regs);
         self.frame = Frame {
             pc: CodeAddr::Instruction(regs.pc),

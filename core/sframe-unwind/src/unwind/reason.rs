@@ -102,6 +102,14 @@ pub enum Reason {
         /// An instruction of the callee.
         callee: u64,
     },
+    /// A frame record that is not where its function keeps it.
+    #[error("the frame record at {record:#x} is not where the frame below {cfa:#x} has it")]
+    Elsewhere {
+        /// Where it is.
+        record: u64,
+        /// The CFA of the function's frame.
+        cfa: u64,
+    },
     /// More frames than were asked for.
     #[error("more than {0} frames")]
     TooDeep(usize),

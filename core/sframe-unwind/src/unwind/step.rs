@@ -60,6 +60,13 @@ pub trait Process {
     fn strip_pac(&self, pc: u64) -> u64 {
         pc
     }
+
+    /// Whether the instruction in front of a return address can have called the function that has the
+    /// instruction `callee`. What cannot read its code says yes; then a signal's trampoline that nothing
+    /// describes is taken for the end of the function in front of it.
+    fn is_call(&self, _ra: u64, _callee: u64) -> bool {
+        true
+    }
 }
 
 /// Registers of the topmost frame, by DWARF number.
@@ -138,8 +145,13 @@ pub fn step<A: Arch>(
     }
     let pc = if cover.is_signal_frame {
         CodeAddr::Instruction(ra)
-    } else {
+    } else if process.is_call(ra, pc) {
         CodeAddr::Return(ra)
+    } else if matches!(tables.cover(ra), Ok(Some(cover)) if cover.is_signal_frame) {
+        // A handler returns to the trampoline's first instruction, which nothing has called.
+        CodeAddr::Instruction(ra)
+    } else {
+        return Err(Reason::NotACall { pc: ra, callee: pc });
     };
     let sp = cfa.wrapping_sub(A::CFA_BIAS);
     Ok(Step::Caller {

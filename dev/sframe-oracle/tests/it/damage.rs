@@ -1,0 +1,183 @@
+//! Damaged stacks: a trace is right, or it says that it is not to be relied on.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "what is not as it should be fails the test"
+)]
+
+use sframe_oracle::{Called, Moment};
+use sframe_unwind::unwind::arm64::{Check, Frame, pt_regs};
+
+use sframe_unwind::{Base, CfaRule, Rules, Unwind};
+
+use crate::kernel::{Handler, Machine, ReadsCalls, has_final_record, truth};
+use crate::replay;
+
+/// Damages of each interrupted stack.
+const DAMAGES: u64 = 60;
+
+/// What damaged stacks came to.
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    right: usize,
+    uncertain: usize,
+    wrong: usize,
+}
+
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+/// Changes one to three words between the handler's record and the end of the stack: bits, other words of the
+/// stack, addresses near, addresses of code. Never the address behind a call that is not the word's own: with it
+/// the stack would be that of another run of the program, and no unwinder can know which one there was. Nor, for
+/// the same reason, the record of another frame while there are frames of variable size: one would only be larger.
+fn damage(rng: &mut Rng, machine: &mut Machine<'_>, moment: &Moment) {
+    let sp = moment.registers.sp;
+    let records: Vec<_> = moment.calls.iter().map(|call| call.fp).collect();
+    let has_variable_frames = moment.calls.iter().any(|call| {
+        let found = machine.section.find(call.ra - 1).unwrap();
+        let unwind = found.map(|found| found.row.unwind);
+        matches!(
+            unwind,
+            Some(Unwind::Caller(Rules {
+                cfa: CfaRule::Offset { base: Base::Fp, .. },
+                ..
+            }))
+        )
+    });
+    let end = machine.memory.stack_range().end;
+    let from = machine.handler_record;
+    for _ in 0..=rng.below(3) {
+        // Half of them where registers are saved and shortly above.
+        let len = if rng.below(2) == 0 {
+            (sp - from + 512).min(end - from)
+        } else {
+            end - from
+        };
+        let at = from + 8 * rng.below(len / 8);
+        // What was executing is not in question.
+        let regs = sp - pt_regs::SIZE;
+        if [pt_regs::PC, pt_regs::SP, pt_regs::LR]
+            .map(|offset| regs + offset)
+            .contains(&at)
+        {
+            continue;
+        }
+        let word = machine.memory.read(at).unwrap();
+        let other = from + 8 * rng.below((end - from) / 8);
+        let changed = match rng.below(6) {
+            0 => word ^ 1 << rng.below(64),
+            1 => word ^ 1 << rng.below(16),
+            2 => machine.memory.read(other).unwrap(),
+            3 => other,
+            4 => word.wrapping_add(16 * rng.below(9)).wrapping_sub(64),
+            _ => machine.memory.text.start + 4 * rng.below(300),
+        };
+        let is_another_call = machine
+            .memory
+            .call_before(changed & 0xffff_ffff_ffff)
+            .is_some();
+        let is_another_record = has_variable_frames && records.contains(&changed);
+        if !is_another_call && !is_another_record {
+            machine.memory.write(at, changed);
+        }
+    }
+}
+
+fn damaged(name: &str, reads_calls: ReadsCalls, check: Check) -> Counts {
+    let recording = replay::recording(name);
+    let section = replay::section(&recording);
+    let handler = Handler::of(&recording);
+    let mut counts = Counts::default();
+    let mut number = 0;
+    replay::play(&recording, |moment: &Moment, memory| {
+        let good = Machine::interrupted(moment, memory, section, handler, reads_calls);
+        if !has_final_record(moment, &good) {
+            return;
+        }
+        let truth = truth(moment, handler);
+        for _ in 0..DAMAGES {
+            number += 1;
+            let mut machine = Machine::interrupted(moment, memory, section, handler, reads_calls);
+            damage(&mut Rng(number), &mut machine, moment);
+            let mut walk = machine.walk(&section).check(check);
+            let frames: Vec<Frame> = walk.by_ref().collect();
+            let pcs = frames.iter().map(|frame| frame.pc);
+            let is_right = pcs.eq(truth.iter().copied());
+            counts.all += 1;
+            match (walk.outcome(), is_right) {
+                (Err(_), _) => counts.uncertain += 1,
+                (Ok(()), true) => counts.right += 1,
+                (Ok(()), false) => {
+                    counts.wrong += 1;
+                    if std::env::var_os("SHOW").is_some() {
+                        println!(
+                            "{number} {:#x}: {frames:x?}\n{truth:x?}",
+                            moment.registers.pc
+                        );
+                    }
+                }
+            }
+        }
+    });
+    println!("{name}, calls read: {reads_calls:?}, {check:?}: {counts:?}");
+    counts
+}
+
+/// With every frame proven, nothing is believed that is not so.
+#[test]
+fn no_damaged_stack_gives_a_wrong_trace_that_is_relied_on() {
+    for name in ["aarch64", "aarch64-pauth"] {
+        let counts = damaged(name, ReadsCalls::Yes, Check::EveryFrame);
+        assert_eq!(counts.wrong, 0, "{counts:?}");
+        assert!(
+            counts.right > 1000 && counts.uncertain > 10_000,
+            "{counts:?}"
+        );
+    }
+}
+
+/// Frame records alone, as kernels have them, cannot tell a record that leads past a frame: this is what the
+/// proof of every frame is for. What the chain itself shows is found all the same.
+#[test]
+fn frame_records_alone_find_most_damage() {
+    let counts = damaged("aarch64", ReadsCalls::No, Check::Exceptions);
+    assert!(
+        counts.wrong > 0,
+        "the proof of every frame is for nothing: {counts:?}"
+    );
+    assert!(counts.wrong * 4 < counts.uncertain, "{counts:?}");
+}
+
+/// Nothing that code reads in front of a return address is taken for a call.
+#[test]
+fn returns_are_behind_calls() {
+    let recording = replay::recording("aarch64");
+    let mut calls = 0;
+    replay::play(&recording, |moment, memory| {
+        for call in &moment.calls {
+            calls += usize::from(call.ra > 0);
+            let called = memory.call_before(call.ra);
+            assert!(matches!(
+                called,
+                Some(Called::Function(_) | Called::Unknown)
+            ));
+            assert_eq!(memory.call_before(call.ra as u32 as u64 + 1), None);
+        }
+    });
+    assert!(calls > 1000);
+}

@@ -1,0 +1,171 @@
+//! Programs: every frame by SFrame data.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what is not as it should be fails the test"
+)]
+
+use sframe_oracle::{Caller, Machine, Moment, Recording};
+use sframe_unwind::unwind::{
+    Arch, Arm64, CodeAddr, Process, Reason, S390x, State, Step, X86_64, step,
+};
+use sframe_unwind::{Compiled, Tables};
+
+use crate::replay::{self, Memory};
+
+impl Process for Memory<'_> {
+    fn read_u64(&self, addr: u64) -> Option<u64> {
+        self.read(addr)
+    }
+
+    fn is_text(&self, pc: u64) -> bool {
+        self.text.contains(&pc)
+    }
+
+    fn stack_end(&self, addr: u64) -> Option<u64> {
+        let range = self.stack_range();
+        // A stack pointer can be at the end.
+        (range.start <= addr && addr <= range.end).then_some(range.end)
+    }
+
+    fn is_call(&self, ra: u64, _callee: u64) -> bool {
+        self.call_before(ra).is_some()
+    }
+
+    fn strip_pac(&self, pc: u64) -> u64 {
+        match self.machine {
+            Machine::Aarch64 => pc & 0xffff_ffff_ffff,
+            Machine::X86_64 | Machine::S390x => pc,
+        }
+    }
+}
+
+/// What came out of a recording.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    instructions: usize,
+    frames: usize,
+    reliable: usize,
+}
+
+/// Unwinds from an instruction to the last frame and compares each step with the shadow stack.
+fn unwind<A: Arch>(
+    moment: &Moment,
+    memory: &Memory<'_>,
+    tables: &impl Tables,
+    counts: &mut Counts,
+) -> Result<(), Reason> {
+    let now = &moment.registers;
+    let mut state = State {
+        pc: CodeAddr::Instruction(now.pc),
+        sp: now.sp,
+        fp: now.fp,
+    };
+    let registers = |number| match number {
+        _ if Some(number) == A::LINK_REGISTER => Some(now.link),
+        _ => {
+            let mut extra = moment.extra.iter();
+            extra
+                .find(|(dwarf, _)| *dwarf == number)
+                .map(|(_, value)| *value)
+        }
+    };
+    let mut top: Option<&dyn sframe_unwind::unwind::Registers> = Some(&registers);
+    let mut calls = moment.calls.iter().rev();
+    loop {
+        let at = format!("{:#x}: {state:x?}", now.pc);
+        counts.frames += 1;
+        let Step::Caller { state: caller, cfa } = step::<A>(&state, top.take(), tables, memory)?
+        else {
+            assert_eq!(calls.next(), None, "{at} is not the last frame");
+            return Ok(());
+        };
+        let Some(call) = calls.next() else {
+            panic!("{at} is the last frame, found {caller:x?}");
+        };
+        let pc = match call.caller {
+            Caller::Call | Caller::Trampoline => CodeAddr::Return(call.ra),
+            Caller::Interrupted => CodeAddr::Instruction(call.ra),
+        };
+        assert_eq!((caller.pc, caller.fp, cfa), (pc, call.fp, call.cfa), "{at}");
+        state = caller;
+    }
+}
+
+fn all<A: Arch>(recording: &Recording, tables: &impl Tables) -> (Counts, Vec<Reason>) {
+    let (mut counts, mut reasons) = (Counts::default(), Vec::new());
+    replay::play(recording, |moment, memory| {
+        counts.instructions += 1;
+        match unwind::<A>(moment, memory, tables, &mut counts) {
+            Ok(()) => counts.reliable += 1,
+            Err(reason) => reasons.push(reason),
+        }
+    });
+    (counts, reasons)
+}
+
+/// In place and in a table.
+fn every_instruction<A: Arch>(name: &str) -> (Counts, Vec<Reason>) {
+    let recording = replay::recording(name);
+    let section = replay::section(&recording);
+    let in_place = all::<A>(&recording, &section);
+    let compiled = all::<A>(&recording, &Compiled::build(&[section]).unwrap());
+    assert_eq!(in_place, compiled);
+    println!("{name}: {:?}, not sure: {}", in_place.0, in_place.1.len());
+    in_place
+}
+
+#[test]
+fn every_instruction_of_aarch64_programs() {
+    for name in ["aarch64", "aarch64-pauth"] {
+        let (counts, reasons) = every_instruction::<Arm64>(name);
+        assert_eq!(reasons, [], "{name}");
+        assert!(counts.instructions > 700, "{counts:?}");
+    }
+}
+
+#[test]
+fn every_instruction_of_x86_64_programs() {
+    for name in ["x86-64", "x86-64-frame-pointer"] {
+        let (counts, reasons) = every_instruction::<X86_64>(name);
+        assert_eq!(reasons, [], "{name}");
+        assert!(counts.instructions > 700, "{counts:?}");
+    }
+}
+
+#[test]
+fn every_instruction_of_an_s390x_program() {
+    let (counts, reasons) = every_instruction::<S390x>("s390x");
+    assert_eq!(reasons, []);
+    assert!(counts.instructions > 600, "{counts:?}");
+}
+
+/// What assemblers cannot express of a signal's frame is said, at each instruction of a handler and only there.
+#[test]
+fn handlers_are_uncertain_where_their_trampoline_is_not_described() {
+    let is_handled = |moment: &Moment| {
+        let mut calls = moment.calls.iter();
+        calls.any(|call| call.caller == Caller::Interrupted)
+    };
+    let uncertain = |name: &str, (counts, reasons): (Counts, Vec<Reason>)| {
+        let recording = replay::recording(name);
+        let handled = recording.moments.iter().filter(|moment| is_handled(moment));
+        assert_eq!(reasons.len(), handled.count());
+        assert!(
+            reasons.len() > 300 && counts.reliable > 700,
+            "{name} {counts:?}"
+        );
+        for reason in reasons {
+            let is_said = matches!(reason, Reason::NoRules { .. } | Reason::NotACall { .. });
+            assert!(is_said, "{name} {reason}");
+        }
+    };
+    uncertain(
+        "aarch64-signals",
+        every_instruction::<Arm64>("aarch64-signals"),
+    );
+    uncertain(
+        "x86-64-signals",
+        every_instruction::<X86_64>("x86-64-signals"),
+    );
+}
