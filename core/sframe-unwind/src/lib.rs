@@ -66,6 +66,8 @@ mod section;
 mod tables;
 pub mod unwind;
 pub mod verify;
+#[cfg(feature = "alloc")]
+pub mod write;
 
 pub use abi::{Abi, Endian};
 #[cfg(feature = "alloc")]

@@ -8,7 +8,7 @@ use crate::header::{Flags, Header, Version};
 use crate::rule::{Row, Unwind};
 
 /// Bytes of a repeated block that version 1 does not store: an entry of the PLT of x86-64, all there was.
-const V1_REP_SIZE: u8 = 16;
+pub(crate) const V1_REP_SIZE: u8 = 16;
 
 /// Where a section is in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

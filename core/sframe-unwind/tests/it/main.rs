@@ -4,3 +4,4 @@ mod dump;
 mod fixtures;
 mod lookup;
 mod verify;
+mod write;
