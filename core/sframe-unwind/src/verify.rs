@@ -273,10 +273,7 @@ impl Check<'_, '_> {
         if self.policy.is_kernel() && !header.abi.is_aarch64() {
             self.error(Code::WrongAbi, place, header.abi.raw().into());
         }
-        let is_v1 = header.version == Version::V1;
-        if header.fixed_ra_offset != header.abi.fixed_ra_offset()
-            && !(is_v1 && header.fixed_ra_offset == 0)
-        {
+        if header.fixed_ra_offset != header.abi.fixed_ra_offset() {
             self.error(Code::FixedOffset, place, header.fixed_ra_offset.into());
         }
         if header.fixed_fp_offset != 0 {

@@ -269,8 +269,7 @@ impl<P: Process> Frame<'_, P> {
         let pc = self.state.pc.lookup();
         match (rules.ra, A::LINK_REGISTER) {
             (Recovery::Unchanged, Some(number)) => self.register(number),
-            // Version 1 for x86-64 does not say where it is: there is one place.
-            (Recovery::Unchanged, None) => self.recover::<A>(cfa, Recovery::Saved(-8), cover),
+            (Recovery::Unchanged, None) => Err(Reason::Flexible { pc }),
             // An address on the stack is none of code.
             (Recovery::CfaOffset(_), _) => Err(Reason::Flexible { pc }),
             (ra, _) => self.recover::<A>(cfa, ra, cover),

@@ -336,10 +336,6 @@ fn default_words(abi: Abi, version: Version, rules: &Rules) -> Option<RowWords> 
         (Abi::X86_64, Some(ra), fp) if ra == i32::from(abi.fixed_ra_offset()) => {
             fp.into_iter().for_each(|fp| words.push(Word::Offset(fp)));
         }
-        // Version 1 read back: the header does not say where the return address is.
-        (Abi::X86_64, None, fp) if version == Version::V1 => {
-            fp.into_iter().for_each(|fp| words.push(Word::Offset(fp)));
-        }
         (Abi::X86_64, ..) => return None,
         (_, None, None) => {}
         (Abi::S390x, None, Some(fp)) => {

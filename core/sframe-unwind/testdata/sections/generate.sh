@@ -3,6 +3,7 @@
 # Needs shell functions or programs in a file given as $1:
 #   sid TOOL ...     binutils 2.46 or later        trixie TOOL ...  binutils 2.44
 #   book TOOL ...    binutils 2.40 and gcc 12
+# and SFRAME, the program sframe of this repository.
 set -euo pipefail
 . "$1"
 here=$(dirname "$(readlink -f "$0")")
@@ -25,6 +26,14 @@ assemble() {
 	"$suite" "$triplet-as" --gsframe "$@" "$source" -o "$work/$name.o" 2> "$work/$name.log" || { cat "$work/$name.log"; exit 1; }
 	"$suite" "$triplet-ld" -m "$emulation" -shared "$work/$name.o" -o "$work/$name.so"
 	keep "$name" "$suite" "$triplet" "$work/$name.so"
+}
+# written NAME TRIPLET FROM: version 2 with start addresses that count from themselves, by this repository's writer.
+written() {
+	"$SFRAME" convert "$work/$3.so" --to v2 --leave-out --output "$work/$1.sframe" 2> "$work/$1.log"
+	cp "$work/$3.so" "$work/$1.so"
+	sid "$2-objcopy" --update-section ".sframe=$work/$1.sframe" "$work/$1.so"
+	keep "$1" sid "$2" "$work/$1.so"
+	cmp "$work/$1.sframe" "$1.sframe"
 }
 cpp -P -DSHARED x86-64.S > "$work/x86-64.s"
 cpp -P -DSHARED -DNO_FLEX x86-64.S > "$work/x86-64-default.s"
@@ -54,4 +63,18 @@ assemble v1-aarch64-be book $a64 aarch64.S aarch64linuxb -EB
 assemble v1-x86-64 book $x64 "$work/x86-64-default.s" elf_x86_64
 assemble v1-aarch64-sample book $a64 "$work/sample-$a64.s" aarch64linux -EL
 assemble v1-x86-64-sample book $x64 "$work/sample-$x64.s" elf_x86_64
+written v2-pcrel-aarch64 $a64 v3-aarch64
+written v2-pcrel-aarch64-be $a64 v3-aarch64-be
+written v2-pcrel-x86-64 $x64 v3-x86-64
+written v2-pcrel-s390x $s390 v3-s390x
+# Relocatable files for the program, whole, with the whole output of objdump.
+objects=$here/../../../../bin/sframe-tool/testdata
+object() {
+	cp "$work/$3.o" "$objects/$1.o"
+	(cd "$objects" && sid "$2-objdump" --sframe "$1.o" > "$1.dump")
+}
+object aarch64-sample $a64 v3-aarch64-sample
+object x86-64-sample $x64 v3-x86-64-sample
+object s390x $s390 v3-s390x
+object aarch64-corrupt $a64 v3-aarch64-corrupt
 rm -r "$work"
