@@ -31,7 +31,7 @@ impl fmt::Display for Dump<'_> {
         writeln!(f, "Contents of the SFrame section {}:", self.name)?;
         write_header(f, self.section.header())?;
         writeln!(f, "  Function Index :")?;
-        for (at, fde) in self.section.fdes().enumerate() {
+        for (at, fde) in self.section.fdes_with_rows().enumerate() {
             match fde {
                 Ok(fde) => write_fde(f, self.section, &fde, at)?,
                 Err(malformed) => writeln!(f, "\n    ({malformed})")?,

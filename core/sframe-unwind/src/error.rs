@@ -113,6 +113,9 @@ pub enum MalformedKind {
     /// A row that begins before the one in front of it.
     #[error("rows do not ascend")]
     RowOrder,
+    /// More rows than there are bytes for: functions share them.
+    #[error("with it there are more rows than fit")]
+    SharedRows,
     /// A control word without its offset.
     #[error("a control word has no offset")]
     Unpaired,

@@ -127,6 +127,24 @@ impl<'a> Section<'a> {
         Fres::new(self.fres, *fde, self.header.abi.endian())
     }
 
+    /// The descriptors, for reading all their rows: when they have more than there are bytes for, because they
+    /// share them, the one that has them is an error, and the last. Else a small section could take long.
+    pub(crate) fn fdes_with_rows(&self) -> impl Iterator<Item = Result<Fde, Malformed>> + use<'a> {
+        // A start and the packed fields, of a byte each.
+        let mut left = Some(self.header.fre_len >> 1);
+        self.fdes().map_while(move |fde| {
+            let fde = match fde {
+                Ok(fde) => fde,
+                Err(malformed) => return left.map(|_left| Err(malformed)),
+            };
+            left = left?.checked_sub(fde.num_fres);
+            Some(match left {
+                Some(_) => Ok(fde),
+                None => Err(fde.malformed(fde.fre_off, MalformedKind::SharedRows)),
+            })
+        })
+    }
+
     /// What the rows of a descriptor of this section say.
     pub fn rows(&self, fde: &Fde) -> impl Iterator<Item = Result<Row, Malformed>> + use<'a> {
         let (header, fde) = (self.header, *fde);

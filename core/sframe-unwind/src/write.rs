@@ -85,7 +85,7 @@ impl Draft {
     pub fn read(section: &Section<'_>) -> Result<Self, Malformed> {
         let mut draft = Self::new(section.header().abi);
         let is_v3 = section.header().version == Version::V3;
-        for fde in section.fdes() {
+        for fde in section.fdes_with_rows() {
             let fde = fde?;
             let mut rows = section.rows(&fde).collect::<Result<Vec<_>, _>>()?;
             // Only version 3 knows no rows for what has no caller.

@@ -8,13 +8,17 @@
 //! The program `record-run` makes a [`Recording`]; tests read it.
 
 mod elf;
+mod interrupted;
 mod machine;
 mod record;
 mod recording;
 mod remote;
+mod replay;
 mod shadow;
 
+pub use interrupted::{Handler, Interrupted, ReadsCalls};
 pub use machine::{Called, Machine};
 pub use record::record;
 pub use recording::{Moment, Recording, Registers, Word};
+pub use replay::Memory;
 pub use shadow::{Call, Caller};

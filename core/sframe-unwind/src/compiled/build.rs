@@ -26,7 +26,7 @@ impl Builder {
     pub(super) fn build(mut self, sections: &[Section<'_>]) -> Result<Compiled, Malformed> {
         let mut functions: Vec<Function<'_>> = Vec::new();
         for section in sections {
-            for fde in section.fdes() {
+            for fde in section.fdes_with_rows() {
                 functions.push((fde?, section));
             }
         }

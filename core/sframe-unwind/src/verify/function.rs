@@ -21,7 +21,7 @@ impl Check<'_, '_> {
         let header = *self.section.header();
         let mut previous = None;
         let mut bytes = 0_u64;
-        for (at, fde) in (0..).zip(self.section.fdes()) {
+        for (at, fde) in (0..).zip(self.section.fdes_with_rows()) {
             match fde {
                 Ok(fde) => {
                     previous = Some(self.order(&fde, previous));
@@ -67,7 +67,10 @@ impl Check<'_, '_> {
             self.warning(Code::ZeroSize, place, size);
         }
         let end = fde.start.checked_add(fde.size.into());
-        if end.is_none() {
+        // Functions are ordered by their distance from the section, and by their address: both must be one order.
+        let section_addr = self.section.addr();
+        let distance = fde.start.wrapping_sub(section_addr).cast_signed();
+        if end.is_none() || section_addr.checked_add_signed(distance).is_none() {
             self.error(Code::AddressWraps, place, size);
         }
         let end = end.unwrap_or(u64::MAX);

@@ -1,39 +1,43 @@
 //! Programs: every frame by SFrame data.
 #![expect(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::panic,
     reason = "what is not as it should be fails the test"
 )]
 
-use sframe_oracle::{Caller, Machine, Moment, Recording};
+use sframe_oracle::{Caller, Machine, Memory, Moment, Recording};
 use sframe_unwind::unwind::{
     Arch, Arm64, CodeAddr, Process, Reason, S390x, State, Step, X86_64, step,
 };
 use sframe_unwind::{Compiled, Tables};
 
-use crate::replay::{self, Memory};
+use crate::replay;
 
-impl Process for Memory<'_> {
+/// A program at an instruction.
+struct Program<'a>(&'a Memory<'a>);
+
+impl Process for Program<'_> {
     fn read_u64(&self, addr: u64) -> Option<u64> {
-        self.read(addr)
+        self.0.read(addr)
     }
 
     fn is_text(&self, pc: u64) -> bool {
-        self.text.contains(&pc)
+        self.0.text.contains(&pc)
     }
 
     fn stack_end(&self, addr: u64) -> Option<u64> {
-        let range = self.stack_range();
+        let range = self.0.stack_range();
         // A stack pointer can be at the end.
         (range.start <= addr && addr <= range.end).then_some(range.end)
     }
 
     fn is_call(&self, ra: u64, _callee: u64) -> bool {
-        self.call_before(ra).is_some()
+        self.0.call_before(ra).is_some()
     }
 
     fn strip_pac(&self, pc: u64) -> u64 {
-        match self.machine {
+        match self.0.machine {
             Machine::Aarch64 => pc & 0xffff_ffff_ffff,
             Machine::X86_64 | Machine::S390x => pc,
         }
@@ -51,7 +55,7 @@ struct Counts {
 /// Unwinds from an instruction to the last frame and compares each step with the shadow stack.
 fn unwind<A: Arch>(
     moment: &Moment,
-    memory: &Memory<'_>,
+    process: &Program<'_>,
     tables: &impl Tables,
     counts: &mut Counts,
 ) -> Result<(), Reason> {
@@ -75,7 +79,7 @@ fn unwind<A: Arch>(
     loop {
         let at = format!("{:#x}: {state:x?}", now.pc);
         counts.frames += 1;
-        let Step::Caller { state: caller, cfa } = step::<A>(&state, top.take(), tables, memory)?
+        let Step::Caller { state: caller, cfa } = step::<A>(&state, top.take(), tables, process)?
         else {
             assert_eq!(calls.next(), None, "{at} is not the last frame");
             return Ok(());
@@ -94,9 +98,9 @@ fn unwind<A: Arch>(
 
 fn all<A: Arch>(recording: &Recording, tables: &impl Tables) -> (Counts, Vec<Reason>) {
     let (mut counts, mut reasons) = (Counts::default(), Vec::new());
-    replay::play(recording, |moment, memory| {
+    recording.play(|moment, memory| {
         counts.instructions += 1;
-        match unwind::<A>(moment, memory, tables, &mut counts) {
+        match unwind::<A>(moment, &Program(memory), tables, &mut counts) {
             Ok(()) => counts.reliable += 1,
             Err(reason) => reasons.push(reason),
         }
