@@ -158,8 +158,8 @@ pub enum Check {
     /// Frame records are taken as they are, SFrame data is used across exceptions only.
     #[default]
     Exceptions,
-    /// Besides, each frame record has to be where SFrame data says that the function keeps it, and each return
-    /// address behind a call of the callee. A record that leads past a frame, as damage can make it do, is found
+    /// Besides, each frame record has to be where SFrame data says that the function keeps it, x29 of an
+    /// interrupted frame has to go with its rules, and each return address has to be behind a call of the callee. A record that leads past a frame, as damage can make it do, is found
     /// out; code without SFrame data makes a trace unreliable.
     EveryFrame,
 }
@@ -311,6 +311,9 @@ impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
             Recovery::Saved(offset) => (self.load(cfa, offset, &mut least)?, Source::Sframe),
             _ => return Err(Reason::Flexible { pc }),
         };
+        if self.check == Check::EveryFrame {
+            check_frame_pointer(regs, &rules, cfa, fp)?;
+        }
         let ra = self.return_address(fp, ra)?;
         self.check_call(ra, pc)?;
         self.sp = Some(cfa);
@@ -525,6 +528,20 @@ impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
             source: Source::RegsPc,
         };
         Ok(Next::Frame)
+    }
+}
+
+/// In code that keeps frame pointers, x29 points to the record that the rules say, or still, or again, has what
+/// is saved in it.
+fn check_frame_pointer(regs: &Regs, rules: &Rules, cfa: u64, fp: u64) -> Result<(), Reason> {
+    let Recovery::Saved(offset) = rules.fp else {
+        return Ok(());
+    };
+    let record = cfa.wrapping_add_signed(offset.into());
+    if regs.fp == record || regs.fp == fp {
+        Ok(())
+    } else {
+        Err(Reason::Elsewhere { record, cfa })
     }
 }
 
