@@ -20,6 +20,7 @@
 mod guest;
 pub mod handover;
 mod sample;
+pub mod sframe;
 mod table;
 
 use std::path::Path;

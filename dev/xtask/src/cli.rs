@@ -102,6 +102,15 @@ enum BenchCommand {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
+    /// Measure how fast SFrame data is looked up and frames are unwound, beside libsframe, simple-frame-rs and framehop.
+    ///
+    /// Needs gcc and an assembler that knows --gsframe. The source of a large program is taken from a crate, libsframe from
+    /// Debian sid; what cannot be had is said and left out.
+    Sframe {
+        /// Turns; the least of each number counts.
+        #[arg(long, default_value_t = 7)]
+        runs: usize,
+    },
     /// Measure how long calls take on the emulated machine, in microseconds.
     Emulator {
         /// Calls of each kind.
@@ -125,6 +134,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Task::Demo { .. } => demo::run(Stage::Vm)?,
         Task::Bench(BenchCommand::Update { runs }) => bench_update(runs)?,
         Task::Bench(BenchCommand::Handover { gib, runs }) => bench_handover(gib, runs)?,
+        Task::Bench(BenchCommand::Sframe { runs }) => bench_sframe(runs)?,
         Task::Bench(BenchCommand::Emulator { calls }) => bench_emulator(calls)?,
         Task::Fuzz {
             count,
@@ -153,8 +163,17 @@ fn bench_update(runs: usize) -> Result<()> {
     bench::update(runs, &logs.join("bench"), &logs.join("bench-update.json"))
 }
 
-/// In a program of its own: this one is not optimised.
 fn bench_handover(gib: u64, runs: usize) -> Result<()> {
+    let (gib, runs) = (gib.to_string(), runs.to_string());
+    bench_program("bench-handover", &["--gib", &gib, "--runs", &runs])
+}
+
+fn bench_sframe(runs: usize) -> Result<()> {
+    bench_program("bench-sframe", &["--runs", &runs.to_string()])
+}
+
+/// In a program of its own: this one is not optimised.
+fn bench_program(program: &str, arguments: &[&str]) -> Result<()> {
     let workspace = Workspace::load()?;
     let folder = workspace.target.join("xtask-logs").join("bench");
     let status = std::process::Command::new(env!("CARGO"))
@@ -166,16 +185,11 @@ fn bench_handover(gib: u64, runs: usize) -> Result<()> {
             "-p",
             "bench",
             "--bin",
-            "bench-handover",
-            "--",
+            program,
         ])
-        .args([
-            "--gib",
-            &gib.to_string(),
-            "--runs",
-            &runs.to_string(),
-            "--folder",
-        ])
+        .arg("--")
+        .args(arguments)
+        .arg("--folder")
         .arg(folder)
         .status()?;
     if !status.success() {

@@ -70,7 +70,9 @@ impl Check<'_, '_> {
         // Functions are ordered by their distance from the section, and by their address: both must be one order.
         let section_addr = self.section.addr();
         let distance = fde.start.wrapping_sub(section_addr).cast_signed();
-        if end.is_none() || section_addr.checked_add_signed(distance).is_none() {
+        let is_one_order = section_addr.checked_add_signed(distance).is_some()
+            && distance.checked_add(size).is_some();
+        if end.is_none() || !is_one_order {
             self.error(Code::AddressWraps, place, size);
         }
         let end = end.unwrap_or(u64::MAX);
