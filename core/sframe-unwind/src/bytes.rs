@@ -9,8 +9,6 @@ pub(crate) fn index(value: u32) -> usize {
 
 /// A number that is stored in a fixed count of bytes.
 pub(crate) trait Word: Sized {
-    /// Bytes it takes.
-    const SIZE: usize;
     /// Reads it from the head of `bytes`.
     fn read(bytes: &[u8], endian: Endian) -> Option<Self>;
 }
@@ -18,7 +16,6 @@ pub(crate) trait Word: Sized {
 macro_rules! word {
     ($($type:ty),*) => {$(
         impl Word for $type {
-            const SIZE: usize = size_of::<$type>();
             #[inline]
             fn read(bytes: &[u8], endian: Endian) -> Option<Self> {
                 let bytes = *bytes.first_chunk()?;

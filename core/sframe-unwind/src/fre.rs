@@ -226,6 +226,45 @@ impl Control {
     }
 }
 
+/// What a row begins with: its start, and the packed fields.
+trait Head {
+    /// Bytes of both.
+    const SIZE: usize;
+    /// Reads them.
+    fn read(row: &[u8], endian: Endian) -> Option<(u32, u8)>;
+}
+
+struct Head1;
+struct Head2;
+struct Head4;
+
+impl Head for Head1 {
+    const SIZE: usize = 2;
+    #[inline]
+    fn read(row: &[u8], _endian: Endian) -> Option<(u32, u8)> {
+        let [start, info] = *row.first_chunk()?;
+        Some((start.into(), info))
+    }
+}
+
+impl Head for Head2 {
+    const SIZE: usize = 3;
+    #[inline]
+    fn read(row: &[u8], endian: Endian) -> Option<(u32, u8)> {
+        let [a, b, info] = *row.first_chunk()?;
+        u16::read(&[a, b], endian).map(|start| (start.into(), info))
+    }
+}
+
+impl Head for Head4 {
+    const SIZE: usize = 5;
+    #[inline]
+    fn read(row: &[u8], endian: Endian) -> Option<(u32, u8)> {
+        let [a, b, c, d, info] = *row.first_chunk()?;
+        u32::read(&[a, b, c, d], endian).map(|start| (start, info))
+    }
+}
+
 /// The rows of a function, as they are stored.
 #[derive(Clone, Debug)]
 pub struct Fres<'a> {
@@ -257,33 +296,37 @@ impl<'a> Fres<'a> {
     /// The last row that begins at `wanted` or before; `None` when the first begins behind it.
     pub(crate) fn last_before(self, wanted: u32) -> Result<Option<Fre<'a>>, Malformed> {
         match self.fde.addr_size {
-            AddrSize::One => self.scan::<u8>(wanted),
-            AddrSize::Two => self.scan::<u16>(wanted),
-            AddrSize::Four => self.scan::<u32>(wanted),
+            AddrSize::One => self.scan::<Head1>(wanted),
+            AddrSize::Two => self.scan::<Head2>(wanted),
+            AddrSize::Four => self.scan::<Head4>(wanted),
         }
     }
 
+    /// Reads no more of a row than its start and how long it is: that is what takes time in a long function.
     #[inline]
-    fn scan<W: Word + Into<u32>>(mut self, wanted: u32) -> Result<Option<Fre<'a>>, Malformed> {
+    fn scan<H: Head>(mut self, wanted: u32) -> Result<Option<Fre<'a>>, Malformed> {
         let mut last = None;
         let mut offset = self.offset;
-        while self.left > 0 {
-            let row = self.bytes.get(offset..).unwrap_or(&[]);
-            let Some((start, info)) = W::read(row, self.endian).zip(row.get(W::SIZE)) else {
+        let (mut same, mut same_len) = (0, H::SIZE);
+        for _ in 0..self.left {
+            let head = self
+                .bytes
+                .get(offset..)
+                .and_then(|row| H::read(row, self.endian));
+            let Some((start, info)) = head else {
                 self.offset = offset;
                 return Err(self.outside());
             };
-            let start: u32 = start.into();
             if start > wanted {
                 break;
             }
-            last = Some((start, *info, offset));
-            let words = usize::from(info >> 1 & 0xf) << (info >> 5 & 3);
-            offset = offset
-                .saturating_add(W::SIZE)
-                .saturating_add(1)
-                .saturating_add(words);
-            self.left = self.left.wrapping_sub(1);
+            last = Some((start, info, offset));
+            // Most rows are as long as the one in front: guessing so, the next is read before this one is.
+            if info != same {
+                same = info;
+                same_len = H::SIZE.wrapping_add(usize::from(info >> 1 & 0xf) << (info >> 5 & 3));
+            }
+            offset = offset.saturating_add(same_len);
         }
         let Some((start, info, offset)) = last else {
             return Ok(None);

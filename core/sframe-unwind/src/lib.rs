@@ -62,6 +62,7 @@ mod fde;
 mod fre;
 mod header;
 mod rule;
+mod search;
 mod section;
 mod tables;
 pub mod unwind;

@@ -6,6 +6,7 @@ use crate::fde::{Fde, Packed, PcType};
 use crate::fre::Fres;
 use crate::header::{Flags, Header, Version};
 use crate::rule::{Row, Unwind};
+use crate::search;
 
 /// Bytes of a repeated block that version 1 does not store: an entry of the PLT of x86-64, all there was.
 pub(crate) const V1_REP_SIZE: u8 = 16;
@@ -203,17 +204,9 @@ impl<'a> Section<'a> {
         }
         // Distances from the section order functions on both sides of it, at any address.
         let wanted = pc.wrapping_sub(self.addr).cast_signed();
-        let (mut low, mut high) = (0, self.header.num_fdes);
-        while low < high {
-            let middle = low.midpoint(high);
-            let entry = self.entry(middle)?;
-            if self.distance(entry, middle)? <= wanted {
-                low = middle.wrapping_add(1);
-            } else {
-                high = middle;
-            }
-        }
-        let at = low.checked_sub(1)?;
+        let at = search::last_at_or_before(self.header.num_fdes, wanted, |at| {
+            self.distance(self.entry(at)?, at)
+        })?;
         let entry = self.entry(at)?;
         let start = self.start(entry, at)?;
         let size: u32 = read_at(entry, self.size_offset(), self.header.abi.endian())?;

@@ -17,6 +17,8 @@ pub(super) struct Builder {
     interner: Interner,
     regions: Vec<Region>,
     masks: Vec<Mask>,
+    /// The number of no rules.
+    gap: u32,
 }
 
 /// A function with the section it is in.
@@ -24,6 +26,7 @@ type Function<'a> = (Fde, &'a Section<'a>);
 
 impl Builder {
     pub(super) fn build(mut self, sections: &[Section<'_>]) -> Result<Compiled, Malformed> {
+        self.gap = self.interner.number(Rule::Gap);
         let mut functions: Vec<Function<'_>> = Vec::new();
         for section in sections {
             for fde in section.fdes_with_rows() {
@@ -54,10 +57,9 @@ impl Builder {
     }
 
     fn add(&mut self, section: &Section<'_>, fde: &Fde, end: u64) -> Result<(), Malformed> {
-        let gap = self.interner.number(Rule::Gap);
         match fde.pc_type {
             PcType::Inc => {
-                let region = region_for(&mut self.regions, fde.start, end, gap);
+                let region = region_for(&mut self.regions, fde.start, end, self.gap);
                 let begin = region.offset(fde.start);
                 let size = region.offset(end).wrapping_sub(begin);
                 let interner = &mut self.interner;
@@ -84,7 +86,7 @@ impl Builder {
                 let number = u32::try_from(self.masks.len()).unwrap_or(u32::MAX);
                 self.masks.push(mask);
                 let rule = self.interner.number(Rule::Mask(number));
-                let region = region_for(&mut self.regions, fde.start, end, gap);
+                let region = region_for(&mut self.regions, fde.start, end, self.gap);
                 let begin = region.offset(fde.start);
                 push(&mut region.rows, begin, rule);
             }

@@ -20,12 +20,18 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     fetch(&root)?;
     let source = folder.join("libsframe.c");
     std::fs::write(&source, SOURCE)?;
+    // What the library's header takes from another package's.
+    let ansidecl = "#define ATTRIBUTE_PACKED __attribute__((packed))\n\
+                    #define ATTRIBUTE_UNUSED __attribute__((unused))\n";
+    std::fs::write(folder.join("ansidecl.h"), ansidecl)?;
     let usr = root.join("root/usr");
+    // What the library's header takes from another package's.
+    let ansidecl = "#define ATTRIBUTE_PACKED __attribute__((packed))\n\
+                    #define ATTRIBUTE_UNUSED __attribute__((unused))\n";
+    std::fs::write(folder.join("ansidecl.h"), ansidecl)?;
     let mut gcc = Command::new("gcc");
-    gcc.arg("-O2")
-        .arg(&source)
-        .arg("-I")
-        .arg(usr.join("include"));
+    gcc.arg("-O2").arg(&source).arg("-I").arg(folder);
+    gcc.arg("-I").arg(usr.join("include"));
     gcc.arg(usr.join("lib/x86_64-linux-gnu/libsframe.a"));
     run(gcc.arg("-o").arg(&program))?;
     Ok(program)
