@@ -186,3 +186,17 @@ fn a_signal_frame_without_rows_is_not_outermost() {
     assert_eq!(section.find(fde.start), Ok(None));
     assert_eq!(Compiled::build(&[section]).unwrap().find(fde.start), None);
 }
+
+/// simple-frame-rs 0.3.0 ignores the length of the auxiliary header: offsets count from its end.
+#[test]
+fn offsets_count_from_the_end_of_the_auxiliary_header() {
+    let fixture = fixtures::named("v2-aarch64");
+    let mut bytes = fixture.bytes.clone();
+    bytes[7] = 6;
+    bytes.splice(28..28, [0xff; 6]);
+    let with_aux = Section::parse(&bytes, fixture.placement).unwrap();
+    let without = fixture.section();
+    for fde in without.fdes().map(Result::unwrap) {
+        assert_eq!(with_aux.find(fde.start), without.find(fde.start));
+    }
+}

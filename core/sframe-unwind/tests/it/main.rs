@@ -2,6 +2,7 @@
 
 mod dump;
 mod fixtures;
+mod kernel_walk;
 mod lookup;
 mod verify;
 mod write;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sframe_unwind::verify::{Code, Finding, Severity};
-use sframe_unwind::{Placement, Policy, Section, verify};
+use sframe_unwind::{Compiled, MalformedKind, ParseError, Placement, Policy, Section, verify};
 
 use crate::fixtures;
 
@@ -104,4 +104,67 @@ fn findings_say_where() {
         text,
         "error[register] function 0 at 0x194 row at 0x1f: A register that the processor does not have. (536870911)"
     );
+}
+
+/// libsframe 2.47 reads outside of its buffer in a third of sections with a damaged byte or two: it checks none of these.
+#[test]
+fn counts_and_offsets_beyond_the_section_are_refused() {
+    let good = fixtures::named("v3-aarch64-sample");
+    let parse = |at: usize, word: u32| {
+        let mut bytes = good.bytes.clone();
+        bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        Section::parse(&bytes, good.placement).map(|section| errors(&section, Policy::Spec))
+    };
+    for word in [0x1000, u32::MAX, u32::MAX / 16 + 1] {
+        // num_fdes, fre_len, fdeoff, freoff.
+        assert!(
+            matches!(parse(0x8, word), Err(ParseError::FdesOutside { .. })),
+            "{word:#x}"
+        );
+        assert!(
+            matches!(parse(0x10, word), Err(ParseError::FresOutside { .. })),
+            "{word:#x}"
+        );
+        assert!(
+            matches!(parse(0x14, word), Err(ParseError::FdesOutside { .. })),
+            "{word:#x}"
+        );
+        assert!(
+            matches!(parse(0x18, word), Err(ParseError::FresOutside { .. })),
+            "{word:#x}"
+        );
+        // The offset of a function's rows, in its descriptor.
+        let found = parse(28 + 12, word).unwrap();
+        assert!(found.contains(&Code::Malformed), "{word:#x}: {found:?}");
+    }
+    for len in 0..good.bytes.len() {
+        assert!(
+            Section::parse(&good.bytes[..len], good.placement).is_err(),
+            "{len}"
+        );
+    }
+}
+
+/// Functions that share rows make a small section take long: readers of all rows stop.
+#[test]
+fn rows_that_functions_share_are_read_once() {
+    let fixture = fixtures::named("v2-aarch64");
+    let header = *fixture.section().header();
+    let mut bytes = fixture.bytes.clone();
+    let fde = |at: u32| 28 + 20 * usize::try_from(at).unwrap();
+    let longest = fixture.section().fdes().map(Result::unwrap);
+    let longest = longest.max_by_key(|fde| fde.num_fres).unwrap();
+    let rows: [u8; 8] = bytes[fde(longest.index) + 8..][..8].try_into().unwrap();
+    for at in 0..header.num_fdes {
+        bytes[fde(at) + 8..][..8].copy_from_slice(&rows);
+    }
+    // As if it had few rows.
+    bytes[0x10..0x14].copy_from_slice(&40_u32.to_le_bytes());
+    let section = Section::parse(&bytes, fixture.placement).unwrap();
+    let shared = Compiled::build(&[section]).unwrap_err();
+    assert!(matches!(
+        shared.kind,
+        MalformedKind::SharedRows | MalformedKind::RowOutside
+    ));
+    assert!(errors(&section, Policy::Spec).contains(&Code::Malformed));
 }

@@ -10,7 +10,10 @@ use sframe_oracle::{Caller, Machine, Memory, Moment, Recording};
 use sframe_unwind::unwind::{
     Arch, Arm64, CodeAddr, Process, Reason, S390x, State, Step, X86_64, step,
 };
-use sframe_unwind::{Compiled, Tables};
+use sframe_unwind::write::{Draft, Format, Starts};
+use sframe_unwind::{
+    Base, CfaRule, Compiled, Placement, Recovery, Row, Rules, Section, Tables, Unwind, Version,
+};
 
 use crate::replay;
 
@@ -88,8 +91,9 @@ fn unwind<A: Arch>(
             panic!("{at} is the last frame, found {caller:x?}");
         };
         let pc = match call.caller {
-            Caller::Call | Caller::Trampoline => CodeAddr::Return(call.ra),
-            Caller::Interrupted => CodeAddr::Instruction(call.ra),
+            Caller::Call => CodeAddr::Return(call.ra),
+            // Nothing has called a trampoline: its first instruction is what is looked up.
+            Caller::Trampoline | Caller::Interrupted => CodeAddr::Instruction(call.ra),
         };
         assert_eq!((caller.pc, caller.fp, cfa), (pc, call.fp, call.cfa), "{at}");
         state = caller;
@@ -172,4 +176,46 @@ fn handlers_are_uncertain_where_their_trampoline_is_not_described() {
         "x86-64-signals",
         every_instruction::<X86_64>("x86-64-signals"),
     );
+}
+
+/// With its trampoline described, by a flexible descriptor that this repository's writer makes, a handler is unwound
+/// to what it interrupted, and on.
+#[test]
+fn a_described_trampoline_is_crossed() {
+    let recording = replay::recording("x86-64-signals");
+    let section = replay::section(&recording);
+    let mut draft = Draft::read(&section).unwrap();
+    let mut trampolines = draft.functions_mut().iter_mut();
+    let trampoline = trampolines.find(|function| function.is_signal_frame);
+    let at_sp = |offset| Recovery::RegisterLoad {
+        base: Base::Sp,
+        offset,
+    };
+    // Registers in `struct rt_sigframe` of x86-64, from the stack pointer that the handler returns with.
+    trampoline.unwrap().rows = vec![Row {
+        start: 0,
+        unwind: Unwind::Caller(Rules {
+            cfa: CfaRule::Load {
+                base: Base::Sp,
+                offset: 160,
+            },
+            ra: at_sp(168),
+            fp: at_sp(120),
+            is_ra_signed: false,
+        }),
+    }];
+    let format = Format {
+        version: Version::V3,
+        starts: Starts::Field,
+        section_addr: recording.sframe_addr,
+    };
+    let written = draft.write(&format).unwrap();
+    let placement = Placement {
+        section_addr: recording.sframe_addr,
+    };
+    let section = Section::parse(&written, placement).unwrap();
+    let (counts, reasons) = all::<X86_64>(&recording, &section);
+    assert_eq!(reasons, []);
+    assert_eq!(counts.reliable, counts.instructions);
+    println!("x86-64-signals, described: {counts:?}");
 }
