@@ -4,5 +4,6 @@ mod dump;
 mod fixtures;
 mod kernel_walk;
 mod lookup;
+mod step;
 mod verify;
 mod write;
