@@ -1,10 +1,11 @@
 //! The section of a file, with relocations applied, and the symbols beside it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
 use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _};
-use object::{ObjectKind, RelocationTarget, SectionIndex, SectionKind, elf};
+use object::{ObjectKind, RelocationTarget, SectionFlags, SectionIndex, SectionKind, elf};
 use sframe_unwind::{Endian, Placement};
 
 use crate::cli::InputArgs;
@@ -26,6 +27,10 @@ pub(crate) struct Input {
     pub(crate) placement: Placement,
     /// What objdump calls the format; `None` of a section without a file.
     pub(crate) format: Option<String>,
+    /// Code of the file, ascending.
+    pub(crate) text: Vec<Range<u64>>,
+    /// Whether the section is loaded.
+    pub(crate) is_loaded: bool,
     /// Functions of the symbol table, by address.
     pub(crate) functions: Vec<Function>,
 }
@@ -52,6 +57,8 @@ impl Input {
                     section_addr: args.address,
                 },
                 format: None,
+                text: Vec::new(),
+                is_loaded: true,
                 functions: Vec::new(),
             });
         }
@@ -122,6 +129,11 @@ impl<'a> Elf<'a> {
             bytes,
             placement: Placement { section_addr },
             format: Some(self.format().to_owned()),
+            text: self.text(),
+            is_loaded: matches!(
+                section.flags(),
+                SectionFlags::Elf { sh_flags, .. } if sh_flags.contains(elf::SHF_ALLOC)
+            ),
             functions: self.functions(),
         })
     }
@@ -185,6 +197,20 @@ impl<'a> Elf<'a> {
             }
         }
         Ok(())
+    }
+
+    fn text(&self) -> Vec<Range<u64>> {
+        let sections = self
+            .file
+            .sections()
+            .filter(|section| section.kind() == SectionKind::Text);
+        let ranges = sections.map(|section| {
+            let start = section.address().wrapping_add(self.addr(section.index()));
+            start..start.saturating_add(section.size())
+        });
+        let mut ranges: Vec<_> = ranges.collect();
+        ranges.sort_by_key(|range| range.start);
+        ranges
     }
 
     fn endian(&self) -> Endian {

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
-use sframe_unwind::verify::{Finding, Severity};
-use sframe_unwind::{Policy, Section};
+use sframe_unwind::verify::{Finding, Place, Severity};
+use sframe_unwind::{Policy, Section, verify_in_place};
 
 use crate::cli::{PolicyArg, VerifyArgs};
 use crate::failure::Failure;
@@ -45,7 +45,15 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         PolicyArg::KernelArm64Module => Policy::KernelArm64Module,
     };
     let mut findings = Vec::new();
-    let report = sframe_unwind::verify(&section, policy, &mut |finding| findings.push(finding));
+    let mut keep = |finding| findings.push(finding);
+    let place = Place {
+        text: &read.text,
+        is_loaded: read.is_loaded,
+    };
+    let report = match read.format {
+        Some(_) => verify_in_place(&section, policy, &place, &mut keep),
+        None => sframe_unwind::verify(&section, policy, &mut keep),
+    };
     if args.json {
         output::json(&Answer {
             errors: report.errors,

@@ -81,4 +81,4 @@ pub use header::{Flags, Header, Version};
 pub use rule::{Base, CfaRule, Recovery, Row, Rules, Unwind};
 pub use section::{Found, Placement, Section};
 pub use tables::{Cover, Tables};
-pub use verify::{Policy, verify};
+pub use verify::{Policy, verify, verify_in_place};

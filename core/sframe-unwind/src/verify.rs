@@ -5,6 +5,7 @@
 //! every instruction: [`Section::find`] does not fail in it.
 
 use core::fmt;
+use core::ops::Range;
 
 use crate::header::{Flags, Header, Version};
 use crate::section::Section;
@@ -123,6 +124,10 @@ codes! {
     Overlap = "overlap",
     /// A function that goes past the end of the address space.
     AddressWraps = "address-wraps",
+    /// A function that is not in the code the section is for.
+    OutsideText = "outside-text",
+    /// The section is not loaded.
+    NotLoaded = "not-loaded",
     /// The first row begins behind the first instruction.
     LateRow = "late-row",
     /// A row does not begin behind the one in front of it.
@@ -187,15 +192,44 @@ pub struct Report {
     pub covered_bytes: u64,
 }
 
+/// What a section is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Addresses of code, ascending and without overlap.
+    pub text: &'a [Range<u64>],
+    /// Whether the section is loaded with the code.
+    pub is_loaded: bool,
+}
+
 /// Gives every finding to `finding_fn`, the header's first, then in the order of the section.
 pub fn verify(
     section: &Section<'_>,
     policy: Policy,
     finding_fn: &mut dyn FnMut(Finding),
 ) -> Report {
+    run(section, policy, None, finding_fn)
+}
+
+/// As [`verify`], and whether the functions are in the code that the section is for.
+pub fn verify_in_place(
+    section: &Section<'_>,
+    policy: Policy,
+    place: &Place<'_>,
+    finding_fn: &mut dyn FnMut(Finding),
+) -> Report {
+    run(section, policy, Some(place), finding_fn)
+}
+
+fn run(
+    section: &Section<'_>,
+    policy: Policy,
+    place: Option<&Place<'_>>,
+    finding_fn: &mut dyn FnMut(Finding),
+) -> Report {
     let mut check = Check {
         section,
         policy,
+        place,
         report: Report::default(),
         finding_fn,
     };
@@ -208,20 +242,21 @@ pub fn verify(
 struct Check<'a, 'b> {
     section: &'a Section<'a>,
     policy: Policy,
+    place: Option<&'a Place<'a>>,
     report: Report,
     finding_fn: &'b mut dyn FnMut(Finding),
 }
 
 /// Where something is.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct At {
     fde: Option<u32>,
     start: Option<u64>,
     row: Option<u32>,
 }
 
 impl Check<'_, '_> {
-    fn find(&mut self, severity: Severity, code: Code, place: Place, value: i64) {
+    fn find(&mut self, severity: Severity, code: Code, place: At, value: i64) {
         let count = match severity {
             Severity::Error => &mut self.report.errors,
             Severity::Warning => &mut self.report.warnings,
@@ -237,16 +272,16 @@ impl Check<'_, '_> {
         });
     }
 
-    fn error(&mut self, code: Code, place: Place, value: i64) {
+    fn error(&mut self, code: Code, place: At, value: i64) {
         self.find(Severity::Error, code, place, value);
     }
 
-    fn warning(&mut self, code: Code, place: Place, value: i64) {
+    fn warning(&mut self, code: Code, place: At, value: i64) {
         self.find(Severity::Warning, code, place, value);
     }
 
     /// An error for a kernel, and nothing or odd for others.
-    fn kernel(&mut self, others: Option<Severity>, code: Code, place: Place, value: i64) {
+    fn kernel(&mut self, others: Option<Severity>, code: Code, place: At, value: i64) {
         if self.policy.is_kernel() {
             self.error(code, place, value);
         } else if let Some(severity) = others {
@@ -255,8 +290,11 @@ impl Check<'_, '_> {
     }
 
     fn header(&mut self, header: &Header) {
-        let place = Place::default();
+        let place = At::default();
         let flags = i64::from(header.flags.0);
+        if self.place.is_some_and(|place| !place.is_loaded) {
+            self.kernel(Some(Severity::Warning), Code::NotLoaded, place, 0);
+        }
         if header.version != Version::V3 {
             self.kernel(None, Code::OldVersion, place, header.version.raw().into());
         }

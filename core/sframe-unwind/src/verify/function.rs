@@ -1,6 +1,8 @@
 //! Descriptors: their order, their extent, their rows.
 
-use super::{Check, Code, Place, Severity};
+use core::ops::Range;
+
+use super::{At, Check, Code, Severity};
 use crate::abi::Endian;
 use crate::bytes::{index, read_at};
 use crate::error::Malformed;
@@ -14,6 +16,13 @@ use crate::section::ATTRIBUTES_LEN;
 struct Previous {
     start: u64,
     end: u64,
+}
+
+/// Whether one of the ranges, which ascend, has all of this.
+fn is_within(text: &[Range<u64>], start: u64, end: u64) -> bool {
+    let behind = text.partition_point(|range| range.start <= start);
+    let range = behind.checked_sub(1).and_then(|at| text.get(at));
+    range.is_some_and(|range| end <= range.end)
 }
 
 impl Check<'_, '_> {
@@ -33,17 +42,17 @@ impl Check<'_, '_> {
             }
         }
         if self.report.rows != u64::from(header.num_fres) {
-            self.error(Code::RowCount, Place::default(), header.num_fres.into());
+            self.error(Code::RowCount, At::default(), header.num_fres.into());
         }
         if bytes != u64::from(header.fre_len) {
             let value = i64::try_from(bytes).unwrap_or(i64::MAX);
             let unaccounted = Some(Severity::Warning);
-            self.kernel(unaccounted, Code::RowBytes, Place::default(), value);
+            self.kernel(unaccounted, Code::RowBytes, At::default(), value);
         }
     }
 
     fn malformed(&mut self, start: Option<u64>, malformed: Malformed, at: u32) {
-        let place = Place {
+        let place = At {
             fde: Some(at),
             start,
             row: Some(malformed.offset),
@@ -51,8 +60,8 @@ impl Check<'_, '_> {
         self.error(Code::Malformed, place, malformed.offset.into());
     }
 
-    fn place(&self, fde: &Fde) -> Place {
-        Place {
+    fn place(&self, fde: &Fde) -> At {
+        At {
             fde: Some(fde.index),
             start: Some(fde.start),
             row: None,
@@ -76,6 +85,13 @@ impl Check<'_, '_> {
             self.error(Code::AddressWraps, place, size);
         }
         let end = end.unwrap_or(u64::MAX);
+        if self
+            .place
+            .is_some_and(|of| !is_within(of.text, fde.start, end))
+        {
+            let odd = Some(Severity::Warning);
+            self.kernel(odd, Code::OutsideText, place, fde.start.cast_signed());
+        }
         let this = Previous {
             start: fde.start,
             end,
@@ -155,7 +171,7 @@ impl Check<'_, '_> {
             PcType::Mask => u32::from(fde.rep_size),
         };
         while let Some(fre) = fres.next() {
-            let place = Place {
+            let place = At {
                 row: Some(offset),
                 ..self.place(fde)
             };

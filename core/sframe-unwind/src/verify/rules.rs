@@ -1,6 +1,6 @@
 //! Rules: whether a frame can be so.
 
-use super::{Check, Code, Place, Severity};
+use super::{At, Check, Code, Severity};
 use crate::abi::Abi;
 use crate::rule::{Base, CfaRule, Recovery, Rules};
 
@@ -10,7 +10,7 @@ const STACK_ALIGN: i32 = 16;
 const WORD: i32 = 8;
 
 impl Check<'_, '_> {
-    pub(super) fn rules(&mut self, place: Place, rules: &Rules) {
+    pub(super) fn rules(&mut self, place: At, rules: &Rules) {
         let abi = self.section.header().abi;
         let (cfa_base, cfa_offset) = match rules.cfa {
             CfaRule::Offset { base, offset } | CfaRule::Load { base, offset } => (base, offset),
@@ -44,7 +44,7 @@ impl Check<'_, '_> {
     }
 
     /// Numbers that DWARF gives to registers of a processor; 536870911 is what GNU as makes of -1.
-    fn register(&mut self, place: Place, abi: Abi, base: Base) {
+    fn register(&mut self, place: At, abi: Abi, base: Base) {
         let Base::Register(number) = base else {
             return;
         };
@@ -59,7 +59,7 @@ impl Check<'_, '_> {
     }
 
     /// Saved registers are words within the frame, and reading them goes up the stack.
-    fn saves(&mut self, place: Place, rules: &Rules, base: Base, cfa_offset: i32) {
+    fn saves(&mut self, place: At, rules: &Rules, base: Base, cfa_offset: i32) {
         let mut saved = [None; 2];
         for (slot, recovery) in saved.iter_mut().zip([rules.fp, rules.ra]) {
             match recovery {

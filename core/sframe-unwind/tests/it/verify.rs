@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sframe_unwind::verify::{Code, Finding, Severity};
-use sframe_unwind::{Compiled, MalformedKind, ParseError, Placement, Policy, Section, verify};
+use sframe_unwind::verify::{Code, Finding, Place, Severity};
+use sframe_unwind::{
+    Compiled, MalformedKind, ParseError, Placement, Policy, Section, verify, verify_in_place,
+};
 
 use crate::fixtures;
 
@@ -167,4 +169,41 @@ fn rows_that_functions_share_are_read_once() {
         MalformedKind::SharedRows | MalformedKind::RowOutside
     ));
     assert!(errors(&section, Policy::Spec).contains(&Code::Malformed));
+}
+
+/// A module's data is good for that module's code, and is loaded with it.
+#[test]
+fn a_kernel_refuses_functions_outside_of_the_code_and_data_that_is_not_loaded() {
+    let fixture = fixtures::named("v3-aarch64-sample");
+    let section = fixture.section();
+    let first = section
+        .fdes()
+        .map(Result::unwrap)
+        .map(|fde| fde.start)
+        .min()
+        .unwrap();
+    let end = section
+        .fdes()
+        .map(Result::unwrap)
+        .map(|fde| fde.end())
+        .max()
+        .unwrap();
+    let found = |text: &[std::ops::Range<u64>], is_loaded| {
+        let mut codes = BTreeSet::new();
+        let place = Place { text, is_loaded };
+        verify_in_place(&section, Policy::KernelArm64, &place, &mut |finding| {
+            codes.insert(finding.code);
+        });
+        codes.remove(&Code::RepeatedCode);
+        codes
+    };
+    assert_eq!(found(&[0..1, first..end], true), BTreeSet::new());
+    assert_eq!(
+        found(&[0..1, first..end], false),
+        BTreeSet::from([Code::NotLoaded])
+    );
+    let outside = BTreeSet::from([Code::OutsideText]);
+    assert_eq!(found(&[0..1, first..end - 1], true), outside);
+    assert_eq!(found(&[0..1, first + 4..end], true), outside);
+    assert_eq!(found(&[], true), outside);
 }
