@@ -12,11 +12,11 @@
 //! | Part | What it does | Needs |
 //! |---|---|---|
 //! | [`Section`] | reads versions 1, 2 and 3, both byte orders, in place; [`Section::find`] | – |
-//! | [`verify`] | says everything that is wrong, by a [`Policy`] | – |
+//! | [`verify()`] | says everything that is wrong, by a [`Policy`] | – |
 //! | [`Dump`] | the text of `objdump --sframe` | – |
 //! | [`unwind`] | finds callers and says whether to rely on them | – |
 //! | [`Compiled`] | one flat table of one or many sections, for speed | `alloc` |
-//! | [`write`] | writes, sorts, merges, converts between versions | `alloc` |
+//! | [`mod@write`] | writes, sorts, merges, converts between versions | `alloc` |
 //!
 //! A section is an allegation: nothing in it can make this crate panic or read outside of it, and what
 //! contradicts itself is an error or a missing row, never a guess.
@@ -26,7 +26,7 @@
 //! # let bytes = include_bytes!("../testdata/sections/v3-aarch64.sframe");
 //! use sframe_unwind::{Base, CfaRule, Placement, Section, Unwind};
 //!
-//! let section = Section::parse(bytes, Placement { section_addr: 0x118d0 })?;
+//! let section = Section::parse(bytes, Placement { section_addr: 0x118f8 })?;
 //! let found = section.find(0x35c).expect("well-formed").expect("covered");
 //! let Unwind::Caller(rules) = found.row.unwind else { panic!("has a caller") };
 //! assert_eq!(rules.cfa, CfaRule::Offset { base: Base::Sp, offset: 32 });
