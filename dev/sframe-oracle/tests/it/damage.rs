@@ -5,12 +5,14 @@
     reason = "what is not as it should be fails the test"
 )]
 
-use sframe_oracle::{Handler, Interrupted, Moment, ReadsCalls};
+use sframe_oracle::{Handler, Interrupted, Memory, Moment, ReadsCalls};
 use sframe_unwind::unwind::arm64::{Check, Frame, pt_regs};
 
-use sframe_unwind::{Base, CfaRule, Rules, Unwind};
+use sframe_unwind::unwind::{Arch, Arm64, S390x, X86_64};
+use sframe_unwind::{Base, CfaRule, Rules, Section, Unwind};
 
 use crate::replay;
+use crate::user::{self, Program};
 
 /// Damages of each interrupted stack.
 const DAMAGES: u64 = 60;
@@ -46,18 +48,6 @@ impl Rng {
 /// the same reason, the record of another frame while there are frames of variable size: one would only be larger.
 fn damage(rng: &mut Rng, machine: &mut Interrupted<'_>, moment: &Moment) {
     let sp = moment.registers.sp;
-    let records: Vec<_> = moment.calls.iter().map(|call| call.fp).collect();
-    let has_variable_frames = moment.calls.iter().any(|call| {
-        let found = machine.section.find(call.ra - 1).unwrap();
-        let unwind = found.map(|found| found.row.unwind);
-        matches!(
-            unwind,
-            Some(Unwind::Caller(Rules {
-                cfa: CfaRule::Offset { base: Base::Fp, .. },
-                ..
-            }))
-        )
-    });
     let end = machine.memory.stack_range().end;
     let from = machine.handler_record;
     for _ in 0..=rng.below(3) {
@@ -76,24 +66,49 @@ fn damage(rng: &mut Rng, machine: &mut Interrupted<'_>, moment: &Moment) {
         {
             continue;
         }
-        let word = machine.memory.read(at).unwrap();
-        let other = from + 8 * rng.below((end - from) / 8);
-        let changed = match rng.below(6) {
-            0 => word ^ 1 << rng.below(64),
-            1 => word ^ 1 << rng.below(16),
-            2 => machine.memory.read(other).unwrap(),
-            3 => other,
-            4 => word.wrapping_add(16 * rng.below(9)).wrapping_sub(64),
-            _ => machine.memory.text.start + 4 * rng.below(300),
-        };
-        let is_another_call = machine
-            .memory
-            .call_before(changed & 0xffff_ffff_ffff)
-            .is_some();
-        let is_another_record = has_variable_frames && records.contains(&changed);
-        if !is_another_call && !is_another_record {
-            machine.memory.write(at, changed);
-        }
+        change(
+            rng,
+            &mut machine.memory,
+            at,
+            from,
+            &records(moment, &machine.section),
+        );
+    }
+}
+
+/// Frame pointers of a stack on which there are frames of variable size; none otherwise.
+fn records(moment: &Moment, section: &Section<'_>) -> Vec<u64> {
+    let is_variable = moment.calls.iter().any(|call| {
+        let found = section.find(call.ra - 1).unwrap();
+        let unwind = found.map(|found| found.row.unwind);
+        matches!(
+            unwind,
+            Some(Unwind::Caller(Rules {
+                cfa: CfaRule::Offset { base: Base::Fp, .. },
+                ..
+            }))
+        )
+    });
+    let records = moment.calls.iter().map(|call| call.fp);
+    records.filter(|_| is_variable).collect()
+}
+
+/// Changes the word at an address, unless it would become what makes it another stack.
+fn change(rng: &mut Rng, memory: &mut Memory<'_>, at: u64, from: u64, records: &[u64]) {
+    let end = memory.stack_range().end;
+    let word = memory.read(at).unwrap();
+    let other = from + 8 * rng.below((end - from) / 8);
+    let changed = match rng.below(6) {
+        0 => word ^ 1 << rng.below(64),
+        1 => word ^ 1 << rng.below(16),
+        2 => memory.read(other).unwrap(),
+        3 => other,
+        4 => word.wrapping_add(16 * rng.below(9)).wrapping_sub(64),
+        _ => memory.text.start + 4 * rng.below(300),
+    };
+    let stripped = changed & 0xffff_ffff_ffff;
+    if memory.call_before(stripped).is_none() && !records.contains(&changed) {
+        memory.write(at, changed);
     }
 }
 
@@ -155,4 +170,52 @@ fn frame_records_alone_find_most_damage() {
         "the proof of every frame is for nothing: {counts:?}"
     );
     assert!(counts.wrong * 4 < counts.uncertain, "{counts:?}");
+}
+
+/// Damages stacks of a program that is unwound by SFrame data alone, and compares the instructions of traces.
+fn damaged_program<A: Arch>(name: &str) -> Counts {
+    let recording = replay::recording(name);
+    let section = replay::section(&recording);
+    let mut counts = Counts::default();
+    let mut number = 0;
+    recording.play(|moment, memory| {
+        if moment.calls.is_empty() {
+            return;
+        }
+        let from = moment.registers.sp & !7;
+        let truth = user::trace::<A>(moment, &Program::new(memory, &section)).unwrap();
+        let records = records(moment, &section);
+        for _ in 0..DAMAGES {
+            number += 1;
+            let mut rng = Rng(number);
+            let mut memory = memory.clone();
+            for _ in 0..=rng.below(3) {
+                let at = from + 8 * rng.below((memory.stack_range().end - from) / 8);
+                change(&mut rng, &mut memory, at, from, &records);
+            }
+            counts.all += 1;
+            match user::trace::<A>(moment, &Program::new(&memory, &section)) {
+                Err(_) => counts.uncertain += 1,
+                Ok(pcs) if pcs == truth => counts.right += 1,
+                Ok(_) => counts.wrong += 1,
+            }
+        }
+    });
+    println!("{name}, by SFrame data alone: {counts:?}");
+    counts
+}
+
+/// With the code at hand, to see what return addresses are behind.
+#[test]
+fn no_damaged_stack_of_a_program_gives_a_wrong_trace_that_is_relied_on() {
+    let all = [
+        damaged_program::<Arm64>("aarch64"),
+        damaged_program::<X86_64>("x86-64"),
+        damaged_program::<X86_64>("x86-64-frame-pointer"),
+        damaged_program::<S390x>("s390x"),
+    ];
+    for counts in all {
+        assert_eq!(counts.wrong, 0, "{counts:?}");
+        assert!(counts.right > 1000 && counts.uncertain > 1000, "{counts:?}");
+    }
 }

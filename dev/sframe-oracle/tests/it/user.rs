@@ -6,9 +6,9 @@
     reason = "what is not as it should be fails the test"
 )]
 
-use sframe_oracle::{Caller, Machine, Memory, Moment, Recording};
+use sframe_oracle::{Called, Caller, Machine, Memory, Moment, Recording};
 use sframe_unwind::unwind::{
-    Arch, Arm64, CodeAddr, Process, Reason, S390x, State, Step, X86_64, step,
+    Arch, Arm64, CodeAddr, Process, Reason, S390x, State, Step, X86_64, step, walk,
 };
 use sframe_unwind::write::{Draft, Format, Starts};
 use sframe_unwind::{
@@ -18,29 +18,46 @@ use sframe_unwind::{
 use crate::replay;
 
 /// A program at an instruction.
-struct Program<'a>(&'a Memory<'a>);
+pub(crate) struct Program<'a> {
+    memory: &'a Memory<'a>,
+    section: &'a Section<'a>,
+}
+
+impl<'a> Program<'a> {
+    pub(crate) const fn new(memory: &'a Memory<'a>, section: &'a Section<'a>) -> Self {
+        Self { memory, section }
+    }
+}
 
 impl Process for Program<'_> {
     fn read_u64(&self, addr: u64) -> Option<u64> {
-        self.0.read(addr)
+        self.memory.read(addr)
     }
 
     fn is_text(&self, pc: u64) -> bool {
-        self.0.text.contains(&pc)
+        self.memory.text.contains(&pc)
     }
 
     fn stack_end(&self, addr: u64) -> Option<u64> {
-        let range = self.0.stack_range();
+        let range = self.memory.stack_range();
         // A stack pointer can be at the end.
         (range.start <= addr && addr <= range.end).then_some(range.end)
     }
 
-    fn is_call(&self, ra: u64, _callee: u64) -> bool {
-        self.0.call_before(ra).is_some()
+    fn is_call(&self, ra: u64, callee: u64) -> bool {
+        match self.memory.call_before(ra) {
+            None => false,
+            Some(Called::Unknown) => true,
+            Some(Called::Function(function)) => {
+                let of = self.section.find_fde(callee).and_then(Result::ok);
+                // A handler's first instruction jumps to the rest of it.
+                of.is_some_and(|fde| fde.start == function)
+            }
+        }
     }
 
     fn strip_pac(&self, pc: u64) -> u64 {
-        match self.0.machine {
+        match self.memory.machine {
             Machine::Aarch64 => pc & 0xffff_ffff_ffff,
             Machine::X86_64 | Machine::S390x => pc,
         }
@@ -68,15 +85,7 @@ fn unwind<A: Arch>(
         sp: now.sp,
         fp: now.fp,
     };
-    let registers = |number| match number {
-        _ if Some(number) == A::LINK_REGISTER => Some(now.link),
-        _ => {
-            let mut extra = moment.extra.iter();
-            extra
-                .find(|(dwarf, _)| *dwarf == number)
-                .map(|(_, value)| *value)
-        }
-    };
+    let registers = |number| known::<A>(moment, number);
     let mut top: Option<&dyn sframe_unwind::unwind::Registers> = Some(&registers);
     let mut calls = moment.calls.iter().rev();
     loop {
@@ -100,11 +109,50 @@ fn unwind<A: Arch>(
     }
 }
 
+/// The instructions of a trace that is to be relied on.
+pub(crate) fn trace<A: Arch>(
+    moment: &Moment,
+    program: &Program<'_>,
+) -> Result<Vec<CodeAddr>, Reason> {
+    let now = &moment.registers;
+    let top = State {
+        pc: CodeAddr::Instruction(now.pc),
+        sp: now.sp,
+        fp: now.fp,
+    };
+    let mut pcs = Vec::new();
+    let registers = |number| known::<A>(moment, number);
+    walk::<A>(
+        top,
+        &registers,
+        program.section,
+        program,
+        100,
+        &mut |frame| {
+            pcs.push(frame.pc);
+        },
+    )
+    .map_err(|unreliable| unreliable.reason)?;
+    Ok(pcs)
+}
+
+/// What is known of the topmost frame's registers.
+fn known<A: Arch>(moment: &Moment, number: u32) -> Option<u64> {
+    if Some(number) == A::LINK_REGISTER {
+        return Some(moment.registers.link);
+    }
+    let mut extra = moment.extra.iter();
+    extra
+        .find(|(dwarf, _)| *dwarf == number)
+        .map(|(_, value)| *value)
+}
+
 fn all<A: Arch>(recording: &Recording, tables: &impl Tables) -> (Counts, Vec<Reason>) {
     let (mut counts, mut reasons) = (Counts::default(), Vec::new());
+    let section = replay::section(recording);
     recording.play(|moment, memory| {
         counts.instructions += 1;
-        match unwind::<A>(moment, &Program(memory), tables, &mut counts) {
+        match unwind::<A>(moment, &Program::new(memory, &section), tables, &mut counts) {
             Ok(()) => counts.reliable += 1,
             Err(reason) => reasons.push(reason),
         }
