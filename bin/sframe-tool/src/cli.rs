@@ -15,6 +15,8 @@ Examples:
 
 A FILE is an ELF file, or a section as `objcopy -O binary -j .sframe` takes it out. Of a relocatable
 file (.o, .ko) the relocations are applied, with its sections one behind the other; for `dump` all at 0.
+What `convert` and `sort` write of one is for these addresses: it does not go back into the file, whose
+relocations are for the old order.
 
 Exit codes:
   0  done                                  4  verification found errors

@@ -1,23 +1,20 @@
 //! Writing to the terminal: the one place that does.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line tool prints"
-)]
+#![expect(clippy::print_stderr, reason = "a command line tool prints")]
 
 use std::error::Error as _;
+use std::io::Write as _;
 
 use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Prints text as it is.
+/// Prints text as it is. Who reads it may have enough of it (`sframe dump … | head`): that is no failure.
 pub(crate) fn text(text: &str) {
-    print!("{text}");
+    let _closed = std::io::stdout().write_all(text.as_bytes());
 }
 
 pub(crate) fn line(line: &str) {
-    println!("{line}");
+    text(&format!("{line}\n"));
 }
 
 /// Prints what is not the result.
@@ -27,7 +24,7 @@ pub(crate) fn note(note: &str) {
 
 /// Prints a value on one line.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string(value)?);
+    line(&serde_json::to_string(value)?);
     Ok(())
 }
 
