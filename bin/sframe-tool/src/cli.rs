@@ -141,6 +141,8 @@ pub(crate) struct InputArgs {
 pub(crate) enum PolicyArg {
     /// Anybody: what the specification says
     Spec,
+    /// An unwinder of linked programs: sorted, for the file's processor
+    User,
     /// The AArch64 kernel's image
     KernelArm64,
     /// A module of it, sorted when it is loaded

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use object::{ObjectKind, RelocationTarget, SectionFlags, SectionIndex, SectionKind, elf};
-use sframe_unwind::{Endian, Placement};
+use sframe_unwind::{Abi, Endian, Placement};
 
 use crate::cli::InputArgs;
 use crate::failure::Failure;
@@ -27,6 +27,8 @@ pub(crate) struct Input {
     pub(crate) placement: Placement,
     /// What objdump calls the format; `None` of a section without a file.
     pub(crate) format: Option<String>,
+    /// The file's processor, if it is one that SFrame is defined for.
+    pub(crate) abi: Option<Abi>,
     /// Code of the file, ascending.
     pub(crate) text: Vec<Range<u64>>,
     /// Whether the section is loaded.
@@ -57,6 +59,7 @@ impl Input {
                     section_addr: args.address,
                 },
                 format: None,
+                abi: None,
                 text: Vec::new(),
                 is_loaded: true,
                 functions: Vec::new(),
@@ -129,6 +132,7 @@ impl<'a> Elf<'a> {
             bytes,
             placement: Placement { section_addr },
             format: Some(self.format().to_owned()),
+            abi: self.abi(),
             text: self.text(),
             is_loaded: matches!(
                 section.flags(),
@@ -221,14 +225,24 @@ impl<'a> Elf<'a> {
         }
     }
 
+    fn abi(&self) -> Option<Abi> {
+        match (self.file.architecture(), self.endian()) {
+            (object::Architecture::Aarch64, Endian::Little) => Some(Abi::Aarch64Little),
+            (object::Architecture::Aarch64, Endian::Big) => Some(Abi::Aarch64Big),
+            (object::Architecture::X86_64, _) => Some(Abi::X86_64),
+            (object::Architecture::S390x, _) => Some(Abi::S390x),
+            _ => None,
+        }
+    }
+
     /// As BFD calls it.
     fn format(&self) -> &'static str {
-        match (self.file.architecture(), self.endian()) {
-            (object::Architecture::Aarch64, Endian::Little) => "elf64-littleaarch64",
-            (object::Architecture::Aarch64, Endian::Big) => "elf64-bigaarch64",
-            (object::Architecture::X86_64, _) => "elf64-x86-64",
-            (object::Architecture::S390x, _) => "elf64-s390",
-            _ => "elf",
+        match self.abi() {
+            Some(Abi::Aarch64Little) => "elf64-littleaarch64",
+            Some(Abi::Aarch64Big) => "elf64-bigaarch64",
+            Some(Abi::X86_64) => "elf64-x86-64",
+            Some(Abi::S390x) => "elf64-s390",
+            None => "elf",
         }
     }
 

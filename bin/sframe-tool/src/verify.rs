@@ -41,6 +41,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let section = Section::parse(&read.bytes, read.placement)?;
     let policy = match args.policy {
         PolicyArg::Spec => Policy::Spec,
+        // A bare section is for the processor it says.
+        PolicyArg::User => Policy::User(read.abi.unwrap_or(section.header().abi)),
         PolicyArg::KernelArm64 => Policy::KernelArm64,
         PolicyArg::KernelArm64Module => Policy::KernelArm64Module,
     };

@@ -7,6 +7,7 @@
 use core::fmt;
 use core::ops::Range;
 
+use crate::abi::Abi;
 use crate::header::{Flags, Header, Version};
 use crate::section::Section;
 
@@ -19,6 +20,9 @@ mod rules;
 pub enum Policy {
     /// For anybody: what the specification says.
     Spec,
+    /// For an unwinder of linked programs of this processor: besides, descriptors are sorted, and those of AArch64 are
+    /// not flexible, which assemblers write there by mistake only.
+    User(Abi),
     /// For the AArch64 Linux kernel's image: besides, nothing that a kernel must never meet. Only version 3, sorted,
     /// with starts relative to themselves; no auxiliary header, flexible descriptor, signal frame, repeated code
     /// or undefined return address; a frame that is 16-byte aligned, with the frame pointer saved below the
@@ -302,13 +306,19 @@ impl Check<'_, '_> {
             let aux = header.aux_len.into();
             self.kernel(Some(Severity::Warning), Code::AuxHeader, place, aux);
         }
-        if !header.flags.contains(Flags::SORTED) && self.policy == Policy::KernelArm64 {
+        let is_sorted_needed = matches!(self.policy, Policy::KernelArm64 | Policy::User(_));
+        if !header.flags.contains(Flags::SORTED) && is_sorted_needed {
             self.error(Code::Unsorted, place, flags);
         }
         if !header.flags.contains(Flags::PCREL) {
             self.kernel(None, Code::NotPcrel, place, flags);
         }
-        if self.policy.is_kernel() && !header.abi.is_aarch64() {
+        let is_wrong_abi = match self.policy {
+            Policy::Spec => false,
+            Policy::User(abi) => header.abi != abi,
+            Policy::KernelArm64 | Policy::KernelArm64Module => !header.abi.is_aarch64(),
+        };
+        if is_wrong_abi {
             self.error(Code::WrongAbi, place, header.abi.raw().into());
         }
         if header.fixed_ra_offset != header.abi.fixed_ra_offset() {

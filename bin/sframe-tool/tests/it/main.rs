@@ -61,6 +61,9 @@ fn verification_fails_with_errors_and_names_the_function() {
         "kernel-arm64-module",
     ]);
     assert_eq!(code, 0, "{out}");
+    let (code, out, _) = sframe(&["verify", "x86-64-sample.o", "--policy", "user"]);
+    assert_eq!(code, 4);
+    assert!(out.contains("error[unsorted]"), "{out}");
     let (code, out, _) = sframe(&["verify", "aarch64-sample.o", "--policy", "kernel-arm64"]);
     assert_eq!(code, 4);
     assert!(out.contains("error[unsorted]"), "{out}");

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{At, Check, Code, Severity};
+use super::{At, Check, Code, Policy, Severity};
 use crate::abi::Endian;
 use crate::bytes::{index, read_at};
 use crate::error::Malformed;
@@ -135,8 +135,11 @@ impl Check<'_, '_> {
         let rows = i64::from(fde.num_fres);
         if fde.kind == FdeKind::Flexible {
             let is_odd = self.section.header().abi.is_aarch64();
-            let others = is_odd.then_some(Severity::Warning);
-            self.kernel(others, Code::Flexible, place, rows);
+            let severity = match self.policy {
+                Policy::User(_) => Severity::Error,
+                _ => Severity::Warning,
+            };
+            self.kernel(is_odd.then_some(severity), Code::Flexible, place, rows);
         }
         if fde.is_signal_frame {
             self.kernel(None, Code::SignalFrame, place, rows);

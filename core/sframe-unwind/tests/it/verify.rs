@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sframe_unwind::verify::{Code, Finding, Place, Severity};
 use sframe_unwind::{
-    Compiled, MalformedKind, ParseError, Placement, Policy, Section, verify, verify_in_place,
+    Abi, Compiled, Flags, MalformedKind, ParseError, Placement, Policy, Section, verify,
+    verify_in_place,
 };
 
 use crate::fixtures;
@@ -206,4 +207,20 @@ fn a_kernel_refuses_functions_outside_of_the_code_and_data_that_is_not_loaded() 
     assert_eq!(found(&[0..1, first..end - 1], true), outside);
     assert_eq!(found(&[0..1, first + 4..end], true), outside);
     assert_eq!(found(&[], true), outside);
+}
+
+/// An unwinder of programs takes what linkers make for its processor.
+#[test]
+fn an_unwinder_of_programs_needs_sorted_data_of_its_processor() {
+    let found = |name: &str, abi| errors(&fixtures::named(name).section(), Policy::User(abi));
+    assert_eq!(found("v3-x86-64", Abi::X86_64), BTreeSet::new());
+    assert_eq!(found("v2-pcrel-s390x", Abi::S390x), BTreeSet::new());
+    let wrong = BTreeSet::from([Code::WrongAbi]);
+    assert_eq!(found("v3-x86-64", Abi::Aarch64Little), wrong);
+    assert_eq!(found("v3-aarch64-be", Abi::Aarch64Little), wrong);
+    let corrupt = found("v3-aarch64-corrupt", Abi::Aarch64Little);
+    assert_eq!(corrupt, BTreeSet::from([Code::Flexible, Code::Register]));
+    let unsorted = fixtures::named("v3-x86-64").with_flags_without(Flags::SORTED);
+    let section = Section::parse(&unsorted, Placement::default()).unwrap();
+    assert!(errors(&section, Policy::User(Abi::X86_64)).contains(&Code::Unsorted));
 }
