@@ -22,6 +22,7 @@ mod guest;
 pub mod handover;
 pub mod ksyms;
 mod sample;
+pub mod sframe;
 mod table;
 
 use std::path::Path;

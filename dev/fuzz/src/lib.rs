@@ -12,6 +12,8 @@ mod receiver;
 mod recorded;
 mod rng;
 mod run;
+mod sframe;
+mod sframe_walk;
 mod symbols;
 mod targets;
 

@@ -8,7 +8,7 @@ use kho::{
 
 use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
-use crate::symbols;
+use crate::{sframe, sframe_walk, symbols};
 
 /// Something that parses.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,21 @@ pub const TARGETS: &[Target] = &[
         name: "klp_names",
         parse: symbols::klp_names,
         seeds: symbols::klp_name_seeds,
+    },
+    Target {
+        name: "sframe",
+        parse: sframe::section,
+        seeds: sframe::seeds,
+    },
+    Target {
+        name: "sframe_rules",
+        parse: sframe_walk::damaged_section,
+        seeds: sframe_walk::section_seeds,
+    },
+    Target {
+        name: "sframe_stack",
+        parse: sframe_walk::damaged_stack,
+        seeds: sframe_walk::stack_seeds,
     },
     Target {
         name: "scratch_size",

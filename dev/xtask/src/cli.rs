@@ -107,6 +107,15 @@ enum BenchCommand {
         #[arg(long, default_value_t = 9)]
         runs: usize,
     },
+    /// Measure how fast SFrame data is looked up and frames are unwound, beside libsframe, simple-frame-rs and framehop.
+    ///
+    /// Needs gcc and an assembler that knows --gsframe. The source of a large program is taken from a crate, libsframe from
+    /// Debian sid; what cannot be had is said and left out.
+    Sframe {
+        /// Turns; the least of each number counts.
+        #[arg(long, default_value_t = 7)]
+        runs: usize,
+    },
     /// Measure how long calls take on the emulated machine, in microseconds.
     Emulator {
         /// Calls of each kind.
@@ -132,6 +141,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Task::Bench(BenchCommand::Handover { gib, runs }) => bench_handover(gib, runs)?,
         Task::Bench(BenchCommand::Ksyms { runs }) => {
             measure("bench-ksyms", &["--runs", &runs.to_string()])?;
+        }
+        Task::Bench(BenchCommand::Sframe { runs }) => {
+            measure("bench-sframe", &["--runs", &runs.to_string()])?;
         }
         Task::Bench(BenchCommand::Emulator { calls }) => bench_emulator(calls)?,
         Task::Fuzz {
