@@ -15,6 +15,8 @@
 //! not know, every field added later states its default when absent. A change an older reader
 //! would misunderstand raises `reader`, and that reader refuses with [`JournalError::TooNew`].
 
+mod encoder;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -23,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::manifest::ServiceRecord;
 use crate::phase::Phase;
 use crate::timeline::Timeline;
+
+pub use encoder::Encoder;
 
 /// First bytes of a journal.
 pub const MAGIC: [u8; 8] = *b"LUODJRNL";
@@ -150,15 +154,19 @@ pub enum JournalError {
 /// [`JournalError::Payload`] when it cannot be written as JSON, which no journal of ours does.
 pub fn encode(journal: &Journal) -> Result<Vec<u8>, JournalError> {
     let payload = serde_json::to_vec(journal).map_err(JournalError::Payload)?;
+    Ok(with_header(&payload))
+}
+
+fn with_header(payload: &[u8]) -> Vec<u8> {
     let length = u64::try_from(payload.len()).unwrap_or(u64::MAX);
     let mut bytes = Vec::with_capacity(HEADER_LEN.saturating_add(payload.len()));
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&OLDEST_READER.to_le_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
     bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&payload);
-    Ok(bytes)
+    bytes.extend_from_slice(payload);
+    bytes
 }
 
 /// Reads a journal; bytes after its payload are ignored.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use live_varlink::Peer;
 use luod_api::{Code, Refusal};
 use update::ServiceName;
+use update::journal::Encoder;
 
 use crate::history::History;
 use crate::host::Host;
@@ -41,6 +42,7 @@ pub struct Engine {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) shadow: Shadow,
     pub(crate) history: History,
+    encoder: Mutex<Encoder>,
     state: Mutex<State>,
     /// Told whenever a barrier may have an outcome.
     pub(crate) changed: Condvar,
@@ -70,6 +72,7 @@ impl Engine {
             host,
             shadow: Shadow::new(keeper.runtime_dir()),
             history,
+            encoder: Mutex::default(),
             keeper: Arc::new(keeper),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -89,7 +92,10 @@ impl Engine {
 
     /// Saves the journal where the next `luod` finds it.
     pub(crate) fn save(&self, state: &State) -> Result<(), Refusal> {
-        let bytes = update::journal::encode(&state.journal).map_err(|error| internal(&error))?;
+        let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = encoder.encode(&state.journal);
+        drop(encoder);
+        let bytes = bytes.map_err(|error| internal(&error))?;
         if let Err(error) = self.shadow.write(&bytes) {
             tracing::warn!(%error, "the copy of the journal was not written");
         }

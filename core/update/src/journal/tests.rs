@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::manifest::{ItemRecord, ItemState, SessionRecord, SessionState};
+use crate::timeline::{Mark, MarkKind, Moment};
 
 fn sample() -> Journal {
     let item = ItemRecord {
@@ -126,5 +127,66 @@ proptest! {
         bytes.extend_from_slice(&(payload.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&payload);
         let _answer = decode(&bytes);
+    }
+}
+
+/// One change: a service added, changed or forgotten, a mark, a new update, everything else.
+fn changed(journal: &mut Journal, what: u8, which: u8) {
+    let name = alloc::format!("s{}", which % 8);
+    let mark = Mark {
+        kind: MarkKind::ServiceAttached,
+        service: Some(name.clone()),
+        at: Moment {
+            ticks: Some(u64::from(which)),
+            realtime_ns: u64::from(what),
+        },
+    };
+    match what % 6 {
+        0 | 1 => match journal.service_mut(&name) {
+            Some(service) => service.uid = service.uid.wrapping_add(1),
+            None => journal.services.push(ServiceRecord {
+                name,
+                ..sample().services[0].clone()
+            }),
+        },
+        2 => journal.services.retain(|service| service.name != name),
+        3 | 4 => {
+            let update = journal.update.get_or_insert_default();
+            update.timeline.marks.push(mark);
+            update.timeline.ticks_hz = Some(1);
+        }
+        _ => {
+            *journal = Journal {
+                phase: Phase::Updated,
+                services: core::mem::take(&mut journal.services),
+                update: Some(UpdateRecord {
+                    id: "u2".into(),
+                    from_release: "7.2".into(),
+                    to_release: Some("7.3".into()),
+                    cancelled: Some(name),
+                    liveupdate_number: Some(1),
+                    kexec_count: Some(2),
+                    timeline: Timeline {
+                        ticks_hz: None,
+                        marks: alloc::vec![mark],
+                    },
+                }),
+                handover_error: None,
+            };
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_encoder_writes_the_same_bytes_after_every_change(
+        changes in proptest::collection::vec((any::<u8>(), any::<u8>()), 0..40),
+    ) {
+        let mut encoder = Encoder::default();
+        let mut journal = Journal::default();
+        for (what, which) in changes {
+            changed(&mut journal, what, which);
+            prop_assert_eq!(encoder.encode(&journal).unwrap(), encode(&journal).unwrap());
+        }
     }
 }
