@@ -4,7 +4,6 @@
 //! change.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -19,8 +18,8 @@ use crate::timeline::Mark;
 /// Encodes journals; the bytes are those of [`encode`](super::encode).
 #[derive(Debug, Default)]
 pub struct Encoder {
-    /// Services by name, as they were and as they were written.
-    services: BTreeMap<String, (ServiceRecord, Box<RawValue>)>,
+    /// Services in order, as they were and as they were written.
+    services: Vec<(ServiceRecord, Box<RawValue>)>,
     /// Marks of the timeline, in order.
     marks: Vec<(Mark, Box<RawValue>)>,
 }
@@ -61,11 +60,9 @@ impl Encoder {
         self.write_services(&journal.services)?;
         let marks = journal.update.as_ref().map(|it| &it.timeline.marks[..]);
         self.write_marks(marks.unwrap_or_default())?;
-        let services = journal.services.iter();
-        let services = services.filter_map(|service| self.services.get(&service.name));
         let parts = Parts {
             phase: journal.phase,
-            services: services.map(|(_, json)| &**json).collect(),
+            services: self.services.iter().map(|(_, json)| &**json).collect(),
             update: journal.update.as_ref().map(|update| self.update(update)),
             handover_error: &journal.handover_error,
         };
@@ -88,21 +85,25 @@ impl Encoder {
         }
     }
 
+    /// Services are added at the end, changed where they are, and taken out anywhere.
     fn write_services(&mut self, services: &[ServiceRecord]) -> Result<(), JournalError> {
-        for service in services {
-            let known = self.services.get(&service.name);
-            if known.is_some_and(|(known, _)| known == service) {
+        if self.services.len() > services.len() {
+            let mut left = services.iter().peekable();
+            self.services
+                .retain(|(known, _)| left.next_if(|it| it.name == known.name).is_some());
+        }
+        self.services.truncate(services.len());
+        for (index, service) in services.iter().enumerate() {
+            let known = self.services.get_mut(index);
+            if known.as_ref().is_some_and(|(known, _)| known == service) {
                 continue;
             }
             let json = to_raw_value(service).map_err(JournalError::Payload)?;
             let written = (service.clone(), json);
-            self.services.insert(service.name.clone(), written);
-        }
-        if self.services.len() > services.len() {
-            let names = services.iter().map(|service| service.name.as_str());
-            let names: alloc::collections::BTreeSet<&str> = names.collect();
-            self.services
-                .retain(|name, _| names.contains(name.as_str()));
+            match known {
+                Some(known) => *known = written,
+                None => self.services.push(written),
+            }
         }
         Ok(())
     }
