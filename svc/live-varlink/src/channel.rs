@@ -19,8 +19,11 @@ pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// Most descriptors with one message.
 pub const MAX_FDS: usize = 16;
 
-/// Bytes asked for in one read.
-const READ_BYTES: usize = 16 << 10;
+/// Bytes asked for in the first read of a message: most are shorter, and every idle connection keeps
+/// as many.
+const FIRST_READ_BYTES: usize = 2 << 10;
+/// Bytes asked for in one read of a long message.
+const READ_BYTES: usize = 64 << 10;
 
 /// A received message: its JSON and its descriptors.
 #[derive(Debug)]
@@ -142,7 +145,11 @@ impl Channel {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let old_len = self.inbox.len();
-        self.inbox.resize(old_len + READ_BYTES, 0);
+        if old_len == 0 {
+            self.inbox.shrink_to(FIRST_READ_BYTES);
+        }
+        let wanted = old_len.clamp(FIRST_READ_BYTES, READ_BYTES);
+        self.inbox.resize(old_len + wanted, 0);
         let (_, free) = self.inbox.split_at_mut(old_len);
         let answer = receive_message(&self.stream, free, &mut control);
         let read = answer.as_ref().map_or(0, |(bytes, _)| *bytes);
