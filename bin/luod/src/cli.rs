@@ -25,6 +25,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR", default_value = "/var/lib/luod")]
     pub(crate) state_dir: PathBuf,
 
+    /// Folder of programs that take part in updates: each is run with prepare, freeze, cancel, boot, finish
+    #[arg(long, value_name = "DIR", default_value = "/etc/luod/programs.d")]
+    pub(crate) programs_dir: PathBuf,
+
     /// Socket for services and luoctl [default: liveupdate.sock in the runtime folder]
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,

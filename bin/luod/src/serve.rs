@@ -12,7 +12,7 @@ use std::thread;
 
 use anyhow::{Context as _, bail};
 use live_varlink::Server;
-use luod_engine::{Engine, History, Keeper, LinuxHost, SERVER_INFO, Wire, holder};
+use luod_engine::{Engine, History, Keeper, LinuxHost, Programs, SERVER_INFO, Wire, holder};
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getrlimit, setrlimit, waitpid};
 use tracing_subscriber::filter::Targets;
@@ -64,12 +64,22 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     let listener = listen(&socket)?;
     tracing::debug!(socket = %socket.display(), "listening");
     let keeper = Keeper::open(dir, Box::new(launch_holder))?;
+    let programs = Programs::in_folder(cli.programs_dir.clone());
     let history = History::in_folder(cli.state_dir.clone());
-    let engine = Arc::new(Engine::start(Box::new(LinuxHost::new()), keeper, history)?);
+    let engine = Arc::new(Engine::start(
+        Box::new(LinuxHost::new()),
+        keeper,
+        history,
+        programs,
+    )?);
     let keeper = engine.keeper();
     thread::Builder::new()
         .name("holder watch".to_owned())
         .spawn(move || keeper.watch())?;
+    let booted = Arc::clone(&engine);
+    thread::Builder::new()
+        .name("programs".to_owned())
+        .spawn(move || booted.boot_programs())?;
     tracing::info!(socket = %socket.display(), "luod serves");
     Server::new(Arc::new(Wire(engine)), SERVER_INFO)
         .run(&listener)

@@ -79,6 +79,38 @@ pub struct UpdateRecord {
     /// When what happened.
     #[serde(default)]
     pub timeline: Timeline,
+    /// Programs that take part, in their order. Default when absent: none.
+    #[serde(default)]
+    pub programs: Vec<ProgramRecord>,
+}
+
+/// A program that takes part in an update.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramRecord {
+    /// Its file name.
+    pub name: String,
+    /// What it wants to be given when it is started again. Default when absent: nothing.
+    #[serde(default)]
+    pub payload: String,
+    /// Why it failed in the next kernel. Default when absent: it has not.
+    #[serde(default)]
+    pub failed: Option<String>,
+    /// How far it is. Default when absent: prepared.
+    #[serde(default)]
+    pub state: ProgramState,
+}
+
+/// How far a program is in an update.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgramState {
+    /// It was asked to prepare.
+    #[default]
+    Prepared,
+    /// It was started in the next kernel.
+    Booted,
+    /// It was told that all is finished.
+    Finished,
 }
 
 impl Journal {

@@ -35,7 +35,7 @@ mod service_name;
 mod timeline;
 
 pub use barrier::{Barrier, BarrierOutcome};
-pub use journal::{Journal, JournalError, UpdateRecord};
+pub use journal::{Journal, JournalError, ProgramRecord, ProgramState, UpdateRecord};
 pub use manifest::{ItemRecord, ItemState, ServiceRecord, SessionRecord, SessionState};
 pub use phase::{Event, IllegalEvent, Phase};
 pub use report::{ClientReport, LostItem, PhaseTime, Report};

@@ -141,7 +141,7 @@ impl Report {
             blackout_ms: blackout(update),
             phases: steps(&update.timeline),
             clients,
-            lost: lost(&journal.services),
+            lost: lost(&journal.services, update),
             timeline: update.timeline.clone(),
         })
     }
@@ -252,7 +252,20 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-fn lost(services: &[ServiceRecord]) -> Vec<LostItem> {
+/// What programs could not bring back, as lost as an item.
+fn failed(update: &UpdateRecord) -> impl Iterator<Item = LostItem> {
+    let programs = update.programs.iter();
+    programs.filter_map(|program| {
+        Some(LostItem {
+            service: program.name.clone(),
+            item: "boot".into(),
+            reason: program.failed.clone()?,
+            is_required: true,
+        })
+    })
+}
+
+fn lost(services: &[ServiceRecord], update: &UpdateRecord) -> Vec<LostItem> {
     let of = |service: &ServiceRecord| {
         let name = service.name.clone();
         let items = service.items.iter().filter_map(move |item| {
@@ -271,7 +284,7 @@ fn lost(services: &[ServiceRecord]) -> Vec<LostItem> {
         });
         items.collect::<Vec<_>>()
     };
-    services.iter().flat_map(of).collect()
+    services.iter().flat_map(of).chain(failed(update)).collect()
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ impl Engine {
         }
         state.mark(MarkKind::Cancelled, None, now);
         self.notify(state, Event::Cancel, 0);
+        self.cancel_programs(state);
         self.write_down(state);
         tracing::warn!(reason, update = state.update_id(), "update cancelled");
     }

@@ -12,6 +12,7 @@ use update::journal::Encoder;
 use crate::history::History;
 use crate::host::Host;
 use crate::keeper::{Keeper, KeeperError};
+use crate::programs::Programs;
 use crate::sealed::{self, SealedError};
 use crate::shadow::Shadow;
 use crate::state::State;
@@ -42,6 +43,7 @@ pub struct Engine {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) shadow: Shadow,
     pub(crate) history: History,
+    pub(crate) programs: Programs,
     encoder: Mutex<Encoder>,
     state: Mutex<State>,
     /// Told whenever a barrier may have an outcome.
@@ -67,11 +69,13 @@ impl Engine {
         host: Box<dyn Host>,
         keeper: Keeper,
         history: History,
+        programs: Programs,
     ) -> Result<Self, StartError> {
         let engine = Self {
             host,
             shadow: Shadow::new(keeper.runtime_dir()),
             history,
+            programs,
             encoder: Mutex::default(),
             keeper: Arc::new(keeper),
             state: Mutex::default(),

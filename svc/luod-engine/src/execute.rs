@@ -71,12 +71,17 @@ impl Engine {
         self.state()
             .mark(MarkKind::FreezeStarted, None, self.host.now());
         self.wait_for_services(Event::Freeze, deadline)?;
+        self.freeze_programs(deadline)?;
         watcher(progress(
             Phase::Frozen,
             "starting the next kernel".to_owned(),
         ));
         let session = self.kept(JOURNAL_SESSION)?;
         let mut state = self.state();
+        // The operator may have changed their mind, or a service ended, while programs were asked.
+        if let Some(outcome) = state.step.as_ref().and_then(|step| step.barrier.outcome()) {
+            check_outcome(&outcome, Event::Freeze)?;
+        }
         let phase = state.journal.phase.after(Event::Freeze);
         state.journal.phase = phase.map_err(|error| Refusal::new(Code::WrongPhase, error))?;
         if let Some(update) = &mut state.journal.update {

@@ -87,6 +87,7 @@ impl Engine {
                 state.mark(MarkKind::Finished, None, now);
                 tracing::info!(update = state.update_id(), "update finished");
                 self.write_down(state);
+                self.finish_programs(state);
             }
             Err(error) => tracing::error!(%error, "the phase did not follow"),
         }

@@ -120,6 +120,7 @@ impl Engine {
         self.state()
             .mark(MarkKind::PrepareStarted, None, self.host.now());
         self.wait_for_services(Event::Prepare, deadline)?;
+        self.prepare_programs(deadline)?;
         let parts = self.parts()?;
         let journal_session = self.host.create_session(ServiceName::JOURNAL_SESSION)?;
         self.keep(JOURNAL_SESSION, journal_session)?;

@@ -3,6 +3,7 @@
 mod barrier;
 mod crashes;
 mod ended;
+mod participants;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -22,6 +23,7 @@ use crate::fake::FakeHost;
 use crate::history::History;
 use crate::host::LoadRequest;
 use crate::mailbox::Mailbox;
+use crate::programs::Programs;
 use crate::state::Subscription;
 use crate::{Engine, Keeper};
 
@@ -91,7 +93,8 @@ fn start(host: &FakeHost, runtime: &tempfile::TempDir) -> Arc<Engine> {
     };
     let keeper = Keeper::open(runtime.path(), Box::new(launch)).unwrap();
     let history = History::in_folder(runtime.path().join("state"));
-    Arc::new(Engine::start(Box::new(host.clone()), keeper, history).unwrap())
+    let programs = Programs::in_folder(runtime.path().join("programs"));
+    Arc::new(Engine::start(Box::new(host.clone()), keeper, history, programs).unwrap())
 }
 
 fn ignore(_progress: Progress) {}

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Journal, JournalError, UpdateRecord, with_header};
+use super::{Journal, JournalError, ProgramRecord, UpdateRecord, with_header};
 use crate::manifest::ServiceRecord;
 use crate::phase::Phase;
 use crate::timeline::Mark;
@@ -43,6 +43,7 @@ struct UpdateParts<'a> {
     liveupdate_number: Option<u64>,
     kexec_count: Option<u32>,
     timeline: TimelineParts<'a>,
+    programs: &'a [ProgramRecord],
 }
 
 #[derive(Serialize)]
@@ -82,6 +83,7 @@ impl Encoder {
                 ticks_hz: update.timeline.ticks_hz,
                 marks: self.marks.iter().map(|(_, json)| &**json).collect(),
             },
+            programs: &update.programs,
         }
     }
 

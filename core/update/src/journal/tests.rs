@@ -170,6 +170,12 @@ fn changed(journal: &mut Journal, what: u8, which: u8) {
                         ticks_hz: None,
                         marks: alloc::vec![mark],
                     },
+                    programs: alloc::vec![ProgramRecord {
+                        name: "10-network".into(),
+                        payload: "two\nlines".into(),
+                        failed: Some("no".into()),
+                        state: ProgramState::Booted,
+                    }],
                 }),
                 handover_error: None,
             };
