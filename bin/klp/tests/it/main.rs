@@ -1,0 +1,9 @@
+//! The program on objects that the compiler of this machine makes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on ends"
+)]
+
+mod compile;
+mod show;

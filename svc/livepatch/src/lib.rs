@@ -1,0 +1,9 @@
+//! Livepatch modules from files to files.
+//!
+//! [`Input`] is the bytes of a file, mapped where that is sound and read elsewhere; inputs are never written.
+
+mod error;
+mod input;
+
+pub use error::Error;
+pub use input::Input;
