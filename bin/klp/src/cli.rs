@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::show;
+use crate::{checksum, show};
 
 /// Builds livepatch modules, and says what it did
 #[derive(Debug, clap::Parser)]
@@ -17,6 +17,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Checksum(checksum::Checksum),
     Show(show::Show),
 }
 
@@ -24,6 +25,7 @@ impl Cli {
     /// Runs the command.
     pub(crate) fn run(self, output: &mut dyn Write) -> Result<ExitCode> {
         let code = match self.command {
+            Command::Checksum(checksum) => checksum.run(output)?,
             Command::Show(show) => show.run(output)?,
         };
         output.flush()?;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+mod checksum;
 mod cli;
 mod names;
 mod output;

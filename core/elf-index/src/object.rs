@@ -151,7 +151,7 @@ impl<'d> Object<'d> {
                 .is_some_and(|symbol| symbol.value <= offset)
         });
         let candidates = ids.iter().zip(reach).take(behind).rev();
-        let mut best: Option<(SymbolId, u64, u64)> = None;
+        let mut best: Option<(SymbolId, u64)> = None;
         for (id, reach) in candidates {
             if *reach <= offset {
                 break;
@@ -159,14 +159,11 @@ impl<'d> Object<'d> {
             let Some(symbol) = self.symbol(*id).filter(|symbol| symbol.end() > offset) else {
                 continue;
             };
-            let is_better = best.is_none_or(|(_, start, size)| {
-                symbol.size < size || (symbol.size == size && symbol.value == start)
-            });
-            if is_better {
-                best = Some((*id, symbol.value, symbol.size));
+            if best.is_none_or(|(_, size)| symbol.size < size) {
+                best = Some((*id, symbol.size));
             }
         }
-        best.map(|(id, _, _)| id)
+        best.map(|(id, _)| id)
     }
 
     /// Relocations that apply to a section, those of a livepatch module's second kind left out.
