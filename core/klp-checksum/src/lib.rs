@@ -25,6 +25,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod content;
 mod insn;
 mod objtool;
 mod program;
@@ -32,9 +33,9 @@ mod special;
 mod stem;
 mod switch_table;
 mod transcript;
+mod unnamed;
 
 pub use insn::{Branch, Flow, Insn, Insns, is_pc_relative, meant_addend};
 pub use program::{Error, Program, Subject};
-pub use special::{Alternative, SpecialIndex};
 pub use stem::stem;
 pub use transcript::{Reason, Rule, Step, Transcript};

@@ -1,6 +1,6 @@
 //! The rule of `objtool klp checksum` (v7.3), found by comparing running checksums of small objects.
 //!
-//! It leaves out what has no name: see [`content`](crate::content) for what that means.
+//! It leaves out what has no name; [`Rule::Content`](crate::Rule::Content) does not.
 
 use alloc::vec::Vec;
 
@@ -207,7 +207,9 @@ impl Walk<'_, '_> {
                     self.elsewhere(section, &replacement);
                 }
             }
-            Alternative::JumpLabel { section, offset } => {
+            Alternative::JumpLabel {
+                section, offset, ..
+            } => {
                 self.kind(insn, kind::JUMP_LABEL);
                 let next = At {
                     section: self.section,
@@ -220,7 +222,9 @@ impl Walk<'_, '_> {
                 };
                 self.first_at(to);
             }
-            Alternative::Fixup { section, offset } => {
+            Alternative::Fixup {
+                section, offset, ..
+            } => {
                 self.kind(insn, kind::FIXUP);
                 self.first_at(At { section, offset });
             }

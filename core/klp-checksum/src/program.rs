@@ -5,10 +5,12 @@ use alloc::vec::Vec;
 use elf_index::{Object, Section, SectionId, Symbol, SymbolId};
 use object::elf;
 
+use crate::content;
 use crate::objtool;
 use crate::special::SpecialIndex;
 use crate::stem::stem;
 use crate::transcript::{Rule, Transcript};
+use crate::unnamed::Unnamed;
 
 /// An object whose checksums cannot be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +52,7 @@ pub struct Subject {
 pub struct Program<'o, 'd> {
     object: &'o Object<'d>,
     special: SpecialIndex,
-    /// By symbol: whether another symbol at the same place counts instead.
+    unnamed: Unnamed,
     subjects: Vec<Subject>,
 }
 
@@ -68,6 +70,7 @@ impl<'o, 'd> Program<'o, 'd> {
         Ok(Self {
             object,
             special: SpecialIndex::new(object),
+            unnamed: Unnamed::new(object),
             subjects: subjects(object),
         })
     }
@@ -79,9 +82,13 @@ impl<'o, 'd> Program<'o, 'd> {
     }
 
     /// Entries of special sections.
-    #[must_use]
-    pub const fn special(&self) -> &SpecialIndex {
+    pub(crate) const fn special(&self) -> &SpecialIndex {
         &self.special
+    }
+
+    /// Data without names.
+    pub(crate) const fn unnamed(&self) -> &Unnamed {
+        &self.unnamed
     }
 
     /// What has a checksum, in the order of symbols.
@@ -103,7 +110,8 @@ impl<'o, 'd> Program<'o, 'd> {
     ) -> Result<(), Error> {
         transcript.clear();
         match rule {
-            Rule::Objtool | Rule::Content => objtool::transcribe(self, subject, transcript),
+            Rule::Objtool => objtool::transcribe(self, subject, transcript),
+            Rule::Content => content::transcribe(self, subject, transcript),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::transcript::At;
 
 /// What else may run, or run next, at a place in the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alternative {
+pub(crate) enum Alternative {
     /// Other instructions, chosen by a feature of the processor.
     Replacement {
         /// What chooses.
@@ -31,6 +31,8 @@ pub enum Alternative {
         section: SectionId,
         /// Offset of the target.
         offset: u64,
+        /// The entry in its own section.
+        entry: At,
     },
     /// What runs after a fault.
     Fixup {
@@ -38,12 +40,14 @@ pub enum Alternative {
         section: SectionId,
         /// Offset of the target.
         offset: u64,
+        /// The entry in its own section.
+        entry: At,
     },
 }
 
 /// Special entries by the place in the code.
 #[derive(Clone, Debug, Default)]
-pub struct SpecialIndex {
+pub(crate) struct SpecialIndex {
     /// By place; those of one place in the order of sections and entries.
     entries: Vec<(At, Alternative)>,
 }
@@ -88,8 +92,7 @@ const LAYOUTS: [Layout; 3] = [
 
 impl SpecialIndex {
     /// Reads the special sections of an object for x86-64.
-    #[must_use]
-    pub fn new(object: &Object<'_>) -> Self {
+    pub(crate) fn new(object: &Object<'_>) -> Self {
         let mut entries = Vec::new();
         for layout in LAYOUTS {
             for (id, section) in object.sections_with_ids() {
@@ -143,6 +146,10 @@ fn entry(
         None => return None,
     };
     let At { section, offset } = target;
+    let entry = At {
+        section: id,
+        offset: start,
+    };
     let alternative = match layout.kind {
         Kind::Replacement => {
             let feature = bytes.get(8..12)?.first_chunk::<4>()?;
@@ -154,8 +161,16 @@ fn entry(
                 len: byte(13),
             }
         }
-        Kind::JumpLabel => Alternative::JumpLabel { section, offset },
-        Kind::Fixup => Alternative::Fixup { section, offset },
+        Kind::JumpLabel => Alternative::JumpLabel {
+            section,
+            offset,
+            entry,
+        },
+        Kind::Fixup => Alternative::Fixup {
+            section,
+            offset,
+            entry,
+        },
     };
     Some((code, alternative))
 }

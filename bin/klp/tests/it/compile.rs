@@ -31,6 +31,8 @@ impl Workshop {
                 "-O2",
                 "-fno-pic",
                 "-mcmodel=kernel",
+                "-mno-red-zone",
+                "-mno-sse",
                 "-fno-asynchronous-unwind-tables",
                 "-fno-stack-protector",
                 "-fcf-protection=none",
@@ -43,6 +45,30 @@ impl Workshop {
     /// Assembles.
     pub(crate) fn asm(&self, name: &str, source: &str) -> PathBuf {
         self.compile(name, "s", source, &[])
+    }
+
+    /// Compiles Rust, optimised, for a machine without an operating system's libraries.
+    pub(crate) fn rust(&self, name: &str, source: &str) -> PathBuf {
+        let (folder, stem) = name.split_once('/').unwrap_or(("", name));
+        let folder = self.path(folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(stem).with_extension("rs"), source).unwrap();
+        let mut command = Command::new("rustc");
+        command
+            .current_dir(&folder)
+            .args(["--crate-type", "lib", "--emit", "obj", "--edition", "2024"])
+            .args([
+                "-C",
+                "opt-level=2",
+                "-C",
+                "panic=abort",
+                "-C",
+                "codegen-units=1",
+            ])
+            .args(["-C", "relocation-model=static"])
+            .arg(format!("{stem}.rs"));
+        run(&mut command);
+        folder.join(stem).with_extension("o")
     }
 
     fn compile(&self, name: &str, extension: &str, source: &str, options: &[&str]) -> PathBuf {

@@ -5,5 +5,6 @@
     reason = "a test that cannot go on ends"
 )]
 
+mod checksum;
 mod compile;
 mod show;
