@@ -63,7 +63,7 @@ const fn file(path: &'static str, package: &'static str, why: &'static str) -> T
     }
 }
 
-const TOOLS: [Tool; 18] = [
+const TOOLS: [Tool; 19] = [
     program(
         "gcc",
         "gcc",
@@ -114,6 +114,11 @@ const TOOLS: [Tool; 18] = [
         "include/libelf.h",
         "libelf-dev",
         "objtool reads kernel objects with it",
+    ),
+    file(
+        "include/xxhash.h",
+        "libxxhash-dev",
+        "objtool computes checksums of functions with it",
     ),
     file(
         "include/openssl/opensslv.h",
