@@ -1,4 +1,5 @@
-//! Measurements beside a peer, in one run: handovers ([`handover`]), and live updates ([`update()`]).
+//! Measurements beside a peer, in one run: handovers ([`handover`]), and live updates ([`update()`]),
+//! checksums of a kernel's objects ([`klp()`]).
 //!
 //! # Live updates
 //!
@@ -19,8 +20,11 @@
 
 mod guest;
 pub mod handover;
+mod klp;
 mod sample;
 mod table;
+
+pub use klp::klp;
 
 use std::path::Path;
 

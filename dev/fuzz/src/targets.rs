@@ -1,10 +1,14 @@
 //! What is fuzzed.
 
+use elf_index::Object;
 use handover::{Consequence, Content, Event, examine};
 use kho::{
     PageSize, PhysAddr, PhysMem as _, PhysMemMut as _, RadixTree, RootFdt, ScratchSize,
     SparseMemory,
 };
+
+use klp_abi::{KlpRelaSection, KlpSymbol};
+use klp_checksum::{Program, Rule, Transcript};
 
 use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
@@ -46,6 +50,20 @@ pub const TARGETS: &[Target] = &[
         name: "journal",
         parse: journal,
         seeds: journal_seeds,
+    },
+    Target {
+        name: "elf_object",
+        parse: elf_object,
+        seeds: crate::elf_seeds::objects,
+    },
+    Target {
+        name: "klp_names",
+        parse: klp_names,
+        seeds: || {
+            [".klp.sym.vmlinux.foo,0", ".klp.rela.fuse..text"]
+                .map(|seed| seed.into())
+                .into()
+        },
     },
     Target {
         name: "scratch_size",
@@ -216,6 +234,51 @@ fn journal_seeds() -> Vec<Vec<u8>> {
     update::journal::encode(&journal).into_iter().collect()
 }
 
+/// An object is indexed, every symbol and relocation is looked at, and every checksum is computed by both rules.
+fn elf_object(bytes: &[u8]) {
+    let Ok(object) = Object::parse(bytes) else {
+        return;
+    };
+    for (id, section) in object.sections_with_ids() {
+        assert!(section.data.len() <= bytes.len());
+        let relocs = object.relocs(id);
+        assert!(relocs.iter().is_sorted_by_key(|reloc| reloc.offset));
+        assert!(
+            relocs
+                .iter()
+                .all(|reloc| object.symbol(reloc.symbol).is_some())
+        );
+        for symbol in object
+            .symbols_in(id)
+            .iter()
+            .filter_map(|id| object.symbol(*id))
+        {
+            let found = object.symbol_containing(id, symbol.value);
+            assert!(found.is_some() || symbol.size == 0);
+        }
+    }
+    let Ok(program) = Program::new(&object) else {
+        return;
+    };
+    let mut transcript = Transcript::with_steps();
+    for subject in program.subjects() {
+        for rule in [Rule::Objtool, Rule::Content] {
+            let _outside = program.transcribe(*subject, rule, &mut transcript);
+        }
+    }
+}
+
+/// What is read is written as it was.
+fn klp_names(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(name) = KlpSymbol::parse(&text) {
+        assert_eq!(KlpSymbol::parse(&name.to_string()), Ok(name));
+    }
+    if let Ok(name) = KlpRelaSection::parse(&text) {
+        assert_eq!(name.to_string(), text);
+    }
+}
+
 fn scratch_size(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(size) = ScratchSize::parse(&text) {
@@ -249,6 +312,10 @@ mod tests {
             update::journal::decode(&journal).unwrap();
         }
         assert_eq!(tree_seeds().len(), 1);
+        for object in crate::elf_seeds::objects() {
+            let object = Object::parse(&object).unwrap();
+            assert!(Program::new(&object).unwrap().subjects().len() >= 2);
+        }
     }
 
     /// A new target must be there for cargo-fuzz as well.
