@@ -254,7 +254,7 @@ fn elf_object(bytes: &[u8]) {
             .filter_map(|id| object.symbol(*id))
         {
             let found = object.symbol_containing(id, symbol.value);
-            assert!(found.is_some() || symbol.size == 0);
+            assert!(found.is_some() || symbol.end() == symbol.value);
         }
     }
     let Ok(program) = Program::new(&object) else {
