@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{checksum, explain, show};
+use crate::{checksum, diff, explain, show};
 
 /// Builds livepatch modules, and says what it did
 #[derive(Debug, clap::Parser)]
@@ -18,6 +18,7 @@ pub(crate) struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Checksum(checksum::Checksum),
+    Diff(diff::Diff),
     Explain(explain::Explain),
     Show(show::Show),
 }
@@ -27,6 +28,7 @@ impl Cli {
     pub(crate) fn run(self, output: &mut dyn Write) -> Result<ExitCode> {
         let code = match self.command {
             Command::Checksum(checksum) => checksum.run(output)?,
+            Command::Diff(diff) => diff.run(output)?,
             Command::Explain(explain) => explain.run(output)?,
             Command::Show(show) => show.run(output)?,
         };

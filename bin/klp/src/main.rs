@@ -7,6 +7,7 @@ use clap::Parser as _;
 
 mod checksum;
 mod cli;
+mod diff;
 mod explain;
 mod names;
 mod output;

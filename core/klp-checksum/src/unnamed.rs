@@ -8,7 +8,7 @@
 
 use alloc::vec::Vec;
 
-use elf_index::{Object, Section, SectionId, Symbol, SymbolId};
+use elf_index::{Object, Reloc, Section, SectionId, Symbol, SymbolId};
 
 use crate::insn::{Insns, is_pc_relative, meant_addend};
 use crate::transcript::At;
@@ -49,25 +49,15 @@ impl Unnamed {
                 if !is_unnamed_symbol(symbol) || !is_candidate(target) {
                     continue;
                 }
-                let from = object.symbol_containing(id, reloc.offset);
-                let addend = match from.and_then(|from| object.symbol(from)) {
-                    Some(function) if section.is_text() && is_pc_relative(reloc.kind) => {
-                        let code = section.bytes(function.value, function.size);
-                        let mut insns = Insns::new(code.unwrap_or_default(), function.value);
-                        let insn = insns.find(|insn| insn.end() > reloc.offset);
-                        insn.map_or(reloc.addend, |insn| meant_addend(&reloc, &insn))
-                    }
-                    _ => reloc.addend,
+                let Some(to) = place(object, id, &reloc) else {
+                    continue;
                 };
-                let offset = symbol.value.wrapping_add_signed(addend);
-                if has_name(object, target, offset) {
+                if has_name(object, to.section, to.offset) {
                     continue;
                 }
+                let from = object.symbol_containing(id, reloc.offset);
                 references.push(Reference {
-                    to: At {
-                        section: target,
-                        offset,
-                    },
+                    to,
                     // What belongs to no symbol is a reader of its own: section numbers are no symbol numbers.
                     from: from.unwrap_or(SymbolId(u32::MAX.saturating_sub(id.0))),
                 });
@@ -86,6 +76,26 @@ impl Unnamed {
         let (start, end) = self.pieces.get(behind.checked_sub(1)?)?;
         (start.section == at.section && at.offset < *end).then_some((start.offset, *end))
     }
+}
+
+/// Where a relocation leads, as the program means it: that of an instruction is decoded for it.
+pub(crate) fn place(object: &Object<'_>, id: SectionId, reloc: &Reloc) -> Option<At> {
+    let symbol = object.symbol(reloc.symbol)?;
+    let section = object.section(id)?;
+    let from = object.symbol_containing(id, reloc.offset);
+    let addend = match from.and_then(|from| object.symbol(from)) {
+        Some(function) if section.is_text() && is_pc_relative(reloc.kind) => {
+            let code = section.bytes(function.value, function.size);
+            let mut insns = Insns::new(code.unwrap_or_default(), function.value);
+            let insn = insns.find(|insn| insn.end() > reloc.offset);
+            insn.map_or(reloc.addend, |insn| meant_addend(reloc, &insn))
+        }
+        _ => reloc.addend,
+    };
+    Some(At {
+        section: symbol.place.section()?,
+        offset: symbol.value.wrapping_add_signed(addend),
+    })
 }
 
 fn pieces(object: &Object<'_>, references: &[Reference]) -> Vec<(At, u64)> {

@@ -23,4 +23,22 @@ pub enum Error {
         /// Why.
         source: elf_index::Error,
     },
+    /// The checksums of an object cannot be computed.
+    #[error("compute checksums of {}", path.display())]
+    Checksums {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: klp_checksum::Error,
+    },
+    /// The two objects are not builds of the same sources.
+    #[error("compare {} with {}", before.display(), after.display())]
+    Correlate {
+        /// The file before.
+        before: PathBuf,
+        /// The file after.
+        after: PathBuf,
+        /// Why.
+        source: klp_diff::FilesDiffer,
+    },
 }
