@@ -5,6 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// Options of the kernel that decide what objects look like.
+const KERNEL: [&str; 10] = [
+    "-O2",
+    "-fno-pic",
+    "-mcmodel=kernel",
+    "-mno-red-zone",
+    "-mno-sse",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-stack-protector",
+    "-fcf-protection=none",
+    "-ffunction-sections",
+    "-fdata-sections",
+];
+
 /// A folder for the objects of one test.
 pub(crate) struct Workshop {
     folder: tempfile::TempDir,
@@ -21,25 +35,15 @@ impl Workshop {
         self.folder.path().join(name)
     }
 
-    /// Compiles C as the kernel is compiled for livepatching.
+    /// Compiles C as the kernel is compiled for livepatching, without calls of the tracer.
     pub(crate) fn c(&self, name: &str, source: &str) -> PathBuf {
-        self.compile(
-            name,
-            "c",
-            source,
-            &[
-                "-O2",
-                "-fno-pic",
-                "-mcmodel=kernel",
-                "-mno-red-zone",
-                "-mno-sse",
-                "-fno-asynchronous-unwind-tables",
-                "-fno-stack-protector",
-                "-fcf-protection=none",
-                "-ffunction-sections",
-                "-fdata-sections",
-            ],
-        )
+        self.compile(name, "c", source, &KERNEL)
+    }
+
+    /// Compiles C as the kernel is compiled for livepatching.
+    pub(crate) fn traced_c(&self, name: &str, source: &str) -> PathBuf {
+        let options = [&KERNEL[..], &["-pg", "-mfentry"]].concat();
+        self.compile(name, "c", source, &options)
     }
 
     /// Assembles.

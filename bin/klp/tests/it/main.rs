@@ -7,4 +7,5 @@
 
 mod checksum;
 mod compile;
+mod diff;
 mod show;
