@@ -70,6 +70,19 @@ impl<'a> Relocs<'a> {
         }
     }
 
+    /// Takes those in front that are at offsets below `end`: for a walk that meets each once.
+    #[must_use]
+    pub fn take_below(&mut self, end: u64) -> Self {
+        let is_below = |entry: &&Rela64<Endianness>| entry.r_offset.get(self.endian) < end;
+        let count = self.entries.iter().take_while(is_below).count();
+        let (taken, left) = self.entries.split_at_checked(count).unwrap_or_default();
+        self.entries = left;
+        Self {
+            entries: taken,
+            endian: self.endian,
+        }
+    }
+
     /// Every one.
     pub fn iter(self) -> impl ExactSizeIterator<Item = Reloc> + DoubleEndedIterator + use<'a> {
         let endian = self.endian;

@@ -13,7 +13,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use elf_index::{Object, Reloc, Section, SectionId, SymbolId};
+use elf_index::{Object, Reloc, Relocs, Section, SectionId, SymbolId};
 
 use crate::insn::{Branch, Flow, Insn, Insns, meant_addend};
 use crate::program::{Error, Program, Subject, known_name};
@@ -83,11 +83,13 @@ impl<'d> Writer<'_, '_, 'd> {
         let program = self.program;
         let mut special = program
             .special()
-            .within(start.section, range)
+            .within(start.section, range.clone())
             .iter()
             .peekable();
+        let mut relocs = self.object.relocs(start.section).within(range);
         for insn in Insns::new(code, start.offset) {
-            self.instruction(start.section, &insn, Some(start.offset));
+            let own = relocs.take_below(insn.end());
+            self.instruction(start.section, &insn, own, Some(start.offset));
             while let Some((at, entry)) = special.next_if(|(at, _)| at.offset < insn.end()) {
                 self.alternative(start, *at, *entry);
             }
@@ -95,7 +97,13 @@ impl<'d> Writer<'_, '_, 'd> {
     }
 
     /// One instruction; a place in its own body is written relative to that.
-    fn instruction(&mut self, section: SectionId, insn: &Insn, body: Option<u64>) {
+    fn instruction(
+        &mut self,
+        section: SectionId,
+        insn: &Insn,
+        relocs: Relocs<'_>,
+        body: Option<u64>,
+    ) {
         let at = At {
             section,
             offset: insn.offset,
@@ -104,7 +112,6 @@ impl<'d> Writer<'_, '_, 'd> {
         let Some(header) = object.section(section) else {
             return;
         };
-        let relocs = object.relocs(section).within(insn.offset..insn.end());
         let bytes = header.bytes(insn.offset, insn.len).unwrap_or_default();
         match insn.flow {
             Flow::Direct {
@@ -183,8 +190,11 @@ impl<'d> Writer<'_, '_, 'd> {
                     .step(at, Reason::AlternativeFeature, &feature.to_le_bytes());
                 let header = self.object.section(section);
                 let code = header.and_then(|header| header.bytes(offset, len));
+                let end = offset.saturating_add(len);
+                let mut relocs = self.object.relocs(section).within(offset..end);
                 for insn in Insns::new(code.unwrap_or_default(), offset) {
-                    self.instruction(section, &insn, Some(offset));
+                    let own = relocs.take_below(insn.end());
+                    self.instruction(section, &insn, own, Some(offset));
                 }
             }
             Alternative::JumpLabel {

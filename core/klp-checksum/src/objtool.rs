@@ -173,7 +173,7 @@ struct Walk<'a, 'd> {
 
 impl Walk<'_, '_> {
     fn insn(&mut self, insn: &Insn) {
-        let reloc = self.relocs.within(insn.offset..insn.end()).first();
+        let reloc = self.relocs.take_below(insn.end()).first();
         instruction(self.object, self.section, insn, reloc, self.transcript);
     }
 

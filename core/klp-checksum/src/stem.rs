@@ -6,15 +6,15 @@
 /// underscores at the end are cut off: `foo.isra.0` is `foo.isra`, `state.3` is `state`.
 #[must_use]
 pub fn stem(name: &str) -> &str {
+    // A dot in front is the programmer's: `.Lror16` and `.Lror8` are two things.
+    let has_dot = name.bytes().skip(1).any(|byte| byte == b'.');
+    if !has_dot && !name.starts_with("__UNIQUE_ID_") {
+        return name;
+    }
     let name = match name.find(".llvm.") {
         Some(at) => name.get(..at).unwrap_or(name),
         None => name,
     };
-    // A dot in front is the programmer's: `.Lror16` and `.Lror8` are two things.
-    let has_dot = name.strip_prefix('.').unwrap_or(name).contains('.');
-    if !name.starts_with("__UNIQUE_ID_") && !has_dot {
-        return name;
-    }
     let is_numbering = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | '_');
     let cut = name.trim_end_matches(is_numbering);
     if cut.is_empty() { name } else { cut }

@@ -52,7 +52,7 @@ pub(crate) fn of_function(
     object: &Object<'_>,
     body: &Body,
     code: &[u8],
-    relocs: Relocs<'_>,
+    mut relocs: Relocs<'_>,
 ) -> Vec<SwitchTable> {
     let mut found: Vec<(u64, At)> = Vec::new();
     let mut last = None;
@@ -61,7 +61,7 @@ pub(crate) fn of_function(
         return Vec::new();
     }
     for insn in Insns::new(code, body.start) {
-        if let Some(reloc) = relocs.within(insn.offset..insn.end()).first() {
+        if let Some(reloc) = relocs.take_below(insn.end()).first() {
             last = table_of(object, &reloc, &insn).or(last);
         }
         if insn.flow == Flow::IndirectJump {
