@@ -9,6 +9,8 @@ use elf_index::SymbolId;
 use klp_diff::{Refusal, Side};
 use livepatch::{Comparison, Input};
 
+use crate::plan::PlanOptions;
+
 /// Exit code when a change cannot be livepatched.
 const REFUSED: u8 = 3;
 
@@ -27,6 +29,9 @@ pub(crate) struct Diff {
     /// Also list what is gone after the change
     #[arg(long)]
     removed: bool,
+
+    #[command(flatten)]
+    plan: PlanOptions,
 }
 
 impl Diff {
@@ -52,6 +57,7 @@ impl Diff {
         if difference.changed.is_empty() && difference.refusals.is_empty() {
             writeln!(output, "nothing changed")?;
         }
+        self.plan.run(&self.orig, &found, output)?;
         Ok(if difference.refusals.is_empty() {
             ExitCode::SUCCESS
         } else {

@@ -11,6 +11,7 @@ mod diff;
 mod explain;
 mod names;
 mod output;
+mod plan;
 mod show;
 
 fn main() -> ExitCode {

@@ -102,6 +102,13 @@ impl<'o, 'd> Program<'o, 'd> {
         self.object.symbol_containing(at.section, at.offset)
     }
 
+    /// The piece of unnamed data that a relocation of a section leads to: its first offset and one past its last.
+    #[must_use]
+    pub fn piece(&self, section: SectionId, reloc: &Reloc) -> Option<(u64, u64)> {
+        self.unnamed
+            .piece(unnamed::place(self.object, section, reloc)?)
+    }
+
     /// What has a checksum, in the order of symbols.
     #[must_use]
     pub fn subjects(&self) -> &[Subject] {

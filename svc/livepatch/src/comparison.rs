@@ -12,6 +12,8 @@ use crate::error::Error;
 /// Two builds with what they have in common and what not.
 #[derive(Debug)]
 pub struct Comparison<'o, 'd> {
+    /// The build after the change, as its checksums see it.
+    pub program: Program<'o, 'd>,
     /// The build before the change.
     pub before: Side<'o, 'd>,
     /// The build after it.
@@ -34,7 +36,7 @@ impl<'o, 'd> Comparison<'o, 'd> {
     ) -> Result<Self, Error> {
         let (before_side, after_side) =
             rayon::join(|| side(before.0, before.1), || side(after.0, after.1));
-        let (before_side, after_side) = (before_side?, after_side?);
+        let ((_, before_side), (program, after_side)) = (before_side?, after_side?);
         let twins = correlate(&before_side, &after_side).map_err(|source| Error::Correlate {
             before: before.1.to_owned(),
             after: after.1.to_owned(),
@@ -42,6 +44,7 @@ impl<'o, 'd> Comparison<'o, 'd> {
         })?;
         let difference = compare(&before_side, &after_side, &twins);
         Ok(Self {
+            program,
             before: before_side,
             after: after_side,
             twins,
@@ -50,7 +53,10 @@ impl<'o, 'd> Comparison<'o, 'd> {
     }
 }
 
-fn side<'o, 'd>(object: &'o Object<'d>, path: &Path) -> Result<Side<'o, 'd>, Error> {
+fn side<'o, 'd>(
+    object: &'o Object<'d>,
+    path: &Path,
+) -> Result<(Program<'o, 'd>, Side<'o, 'd>), Error> {
     let failed = |source| Error::Checksums {
         path: path.to_owned(),
         source,
@@ -58,5 +64,6 @@ fn side<'o, 'd>(object: &'o Object<'d>, path: &Path) -> Result<Side<'o, 'd>, Err
     let program = Program::new(object).map_err(failed)?;
     let sums = checksums(&program, Rule::Content).map_err(failed)?;
     let sums = sums.into_iter().map(|sum| (sum.symbol, sum.checksum));
-    Ok(Side::new(&program, sums))
+    let side = Side::new(&program, sums);
+    Ok((program, side))
 }
