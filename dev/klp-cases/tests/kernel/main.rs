@@ -120,7 +120,7 @@ fn what_moves_is_not_changed() {
     let module = |name: &str| kernel.modules.join(name);
     let parts = [module("fs/overlayfs/overlay.o"), module("fs/fuse/fuse.o")];
     run(Command::new("ld")
-        .arg("-r")
+        .args(["-r", "-z", "muldefs"])
         .args(&parts)
         .arg("-o")
         .arg(&linked));
@@ -128,6 +128,10 @@ fn what_moves_is_not_changed() {
         let moved = by_name(&linked, rule);
         let mut compared = 0;
         for (name, sum) in by_name(&parts[1], rule) {
+            // Each module has its own; the linker takes the first.
+            if ["init_module", "cleanup_module"].contains(&name.as_str()) {
+                continue;
+            }
             if let Some(other) = moved.get(&name) {
                 assert_eq!(*other, sum, "{name} {rule:?}");
                 compared += 1;
