@@ -252,7 +252,11 @@ impl<'d> ColdParents<'d> {
         }
         let at = symbol.name.find(".cold")?;
         let name = symbol.name.get(..at)?;
-        let file = self.files.iter().find(|(cold, _)| *cold == id)?.1;
+        let at = self
+            .files
+            .binary_search_by_key(&id, |(cold, _)| *cold)
+            .ok()?;
+        let (_, file) = *self.files.get(at)?;
         let found = self
             .named(file, name)
             .or_else(|| self.named(GLOBAL, name))?;

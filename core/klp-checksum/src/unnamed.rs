@@ -29,7 +29,10 @@ struct Reference {
 
 impl Unnamed {
     pub(crate) fn new(object: &Object<'_>) -> Self {
-        let is_candidate: Vec<bool> = object.sections().iter().map(may_be_unnamed).collect();
+        let is_candidate: Vec<bool> = object
+            .sections_with_ids()
+            .map(|(id, section)| may_be_unnamed(section) && !is_one_symbol(object, id, section))
+            .collect();
         let is_candidate = |section: SectionId| {
             let at = usize::try_from(section.0).unwrap_or(usize::MAX);
             is_candidate.get(at).copied().unwrap_or(false)
@@ -158,6 +161,15 @@ fn has_name(object: &Object<'_>, section: SectionId, offset: u64) -> bool {
         .symbol_containing(section, offset)
         .and_then(|id| object.symbol(id))
         .is_some_and(|symbol| !is_unnamed_symbol(symbol))
+}
+
+/// Tells whether one symbol with a name is all of a section: the usual case, which needs no decoding.
+fn is_one_symbol(object: &Object<'_>, id: SectionId, section: &Section<'_>) -> bool {
+    let first = object.symbols_in(id).first();
+    let first = first.and_then(|first| object.symbol(*first));
+    first.is_some_and(|symbol| {
+        !is_unnamed_symbol(symbol) && symbol.value == 0 && symbol.size == section.size
+    })
 }
 
 fn may_be_unnamed(section: &Section<'_>) -> bool {

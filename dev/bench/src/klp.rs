@@ -97,7 +97,7 @@ fn multiply(object: &Path, six: &Path, folder: &Path) -> Result<()> {
     let unfinished = folder.join("six.part");
     finish(
         Command::new("ld")
-            .args(["-r", "--unique", "-o"])
+            .args(["-r", "-o"])
             .arg(&unfinished)
             .args(&parts),
     )?;
