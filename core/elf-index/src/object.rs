@@ -95,6 +95,7 @@ impl<'d> Object<'d> {
 
     /// A section by number.
     #[must_use]
+    #[inline]
     pub fn section(&self, id: SectionId) -> Option<&Section<'d>> {
         self.sections.get(usize::try_from(id.0).ok()?)
     }
@@ -119,12 +120,14 @@ impl<'d> Object<'d> {
 
     /// A symbol by number.
     #[must_use]
+    #[inline]
     pub fn symbol(&self, id: SymbolId) -> Option<&Symbol<'d>> {
         self.symbols.get(usize::try_from(id.0).ok()?)
     }
 
     /// The section a symbol is in.
     #[must_use]
+    #[inline]
     pub fn section_of(&self, symbol: &Symbol<'_>) -> Option<&Section<'d>> {
         self.section(symbol.place.section()?)
     }
@@ -137,6 +140,7 @@ impl<'d> Object<'d> {
 
     /// Symbols of a section by ascending offset, without section and file symbols.
     #[must_use]
+    #[inline]
     pub fn symbols_in(&self, section: SectionId) -> &[SymbolId] {
         self.places.in_section(section)
     }
@@ -168,6 +172,7 @@ impl<'d> Object<'d> {
 
     /// Relocations that apply to a section, those of a livepatch module's second kind left out.
     #[must_use]
+    #[inline]
     pub fn relocs(&self, section: SectionId) -> Relocs<'_> {
         usize::try_from(section.0)
             .ok()

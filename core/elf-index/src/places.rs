@@ -52,6 +52,7 @@ impl Places {
 
     /// Symbols of a section by ascending offset.
     #[must_use]
+    #[inline]
     pub fn in_section(&self, section: SectionId) -> &[SymbolId] {
         self.range(section)
             .and_then(|range| self.ids.get(range))
@@ -59,12 +60,14 @@ impl Places {
     }
 
     /// The greatest end of any symbol up to each entry of [`Places::in_section`].
+    #[inline]
     pub(crate) fn reach(&self, section: SectionId) -> &[u64] {
         self.range(section)
             .and_then(|range| self.reach.get(range))
             .unwrap_or_default()
     }
 
+    #[inline]
     fn range(&self, section: SectionId) -> Option<core::ops::Range<usize>> {
         let at = usize::try_from(section.0).ok()?;
         let first = usize::try_from(*self.starts.get(at)?).ok()?;

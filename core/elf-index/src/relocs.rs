@@ -51,12 +51,14 @@ impl<'a> Relocs<'a> {
 
     /// Tells whether there are none.
     #[must_use]
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Those at offsets of a range.
     #[must_use]
+    #[inline]
     pub fn within(self, range: Range<u64>) -> Self {
         let offset_of = |entry: &Rela64<Endianness>| entry.r_offset.get(self.endian);
         let first = self
@@ -72,6 +74,7 @@ impl<'a> Relocs<'a> {
 
     /// Takes those in front that are at offsets below `end`: for a walk that meets each once.
     #[must_use]
+    #[inline]
     pub fn take_below(&mut self, end: u64) -> Self {
         let is_below = |entry: &&Rela64<Endianness>| entry.r_offset.get(self.endian) < end;
         let count = self.entries.iter().take_while(is_below).count();
@@ -91,11 +94,13 @@ impl<'a> Relocs<'a> {
 
     /// The first.
     #[must_use]
+    #[inline]
     pub fn first(self) -> Option<Reloc> {
         self.entries.first().map(|entry| decode(entry, self.endian))
     }
 }
 
+#[inline]
 fn decode(entry: &Rela64<Endianness>, endian: Endianness) -> Reloc {
     let info = entry.r_info.get(endian);
     let [high, low] = [info >> 32, info & 0xffff_ffff];
@@ -127,6 +132,7 @@ impl<'d> RelocTable<'d> {
         Self::Sorted(sorted.into_boxed_slice())
     }
 
+    #[inline]
     pub(crate) fn relocs(&self, endian: Endianness) -> Relocs<'_> {
         let entries = match self {
             Self::None => &[],

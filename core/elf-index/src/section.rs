@@ -44,42 +44,49 @@ pub struct Section<'d> {
 impl<'d> Section<'d> {
     /// Tells whether it occupies memory at run time.
     #[must_use]
+    #[inline]
     pub const fn is_alloc(&self) -> bool {
         self.has(elf::SHF_ALLOC)
     }
 
     /// Tells whether it holds code.
     #[must_use]
+    #[inline]
     pub const fn is_text(&self) -> bool {
         self.has(elf::SHF_EXECINSTR)
     }
 
     /// Tells whether the running program may change it.
     #[must_use]
+    #[inline]
     pub const fn is_writable(&self) -> bool {
         self.has(elf::SHF_WRITE)
     }
 
     /// Tells whether it holds strings that a linker may merge.
     #[must_use]
+    #[inline]
     pub const fn is_strings(&self) -> bool {
         self.has(elf::SHF_STRINGS)
     }
 
     /// Tells whether a linker may merge its entries.
     #[must_use]
+    #[inline]
     pub const fn is_mergeable(&self) -> bool {
         self.has(elf::SHF_MERGE)
     }
 
     /// Tells whether it has a size and no bytes in the file.
     #[must_use]
+    #[inline]
     pub const fn is_nobits(&self) -> bool {
         self.kind.0 == elf::SHT_NOBITS.0
     }
 
     /// Bytes `start..start + len`; `None` when not all are there.
     #[must_use]
+    #[inline]
     pub fn bytes(&self, start: u64, len: u64) -> Option<&'d [u8]> {
         let first = usize::try_from(start).ok()?;
         let last = usize::try_from(start.checked_add(len)?).ok()?;
@@ -88,11 +95,13 @@ impl<'d> Section<'d> {
 
     /// The string that starts at an offset, without its terminator; what is left when there is none.
     #[must_use]
+    #[inline]
     pub fn string(&self, start: u64) -> Option<&'d [u8]> {
         let rest = self.data.get(usize::try_from(start).ok()?..)?;
         rest.split(|byte| *byte == 0).next()
     }
 
+    #[inline]
     const fn has(&self, flag: SectionFlags) -> bool {
         self.flags.0 & flag.0 != 0
     }

@@ -90,6 +90,7 @@ pub enum SymbolPlace {
 impl SymbolPlace {
     /// The section, of a symbol that is in one.
     #[must_use]
+    #[inline]
     pub const fn section(self) -> Option<SectionId> {
         match self {
             Self::Section(section) => Some(section),
@@ -120,36 +121,42 @@ pub struct Symbol<'d> {
 impl Symbol<'_> {
     /// One past its last byte; saturates for a size that cannot be.
     #[must_use]
+    #[inline]
     pub const fn end(&self) -> u64 {
         self.value.saturating_add(self.size)
     }
 
     /// Tells whether it is code.
     #[must_use]
+    #[inline]
     pub fn is_func(&self) -> bool {
         self.kind == SymbolKind::FUNC
     }
 
     /// Tells whether it is data.
     #[must_use]
+    #[inline]
     pub fn is_object(&self) -> bool {
         self.kind == SymbolKind::OBJECT
     }
 
     /// Tells whether it stands for a section.
     #[must_use]
+    #[inline]
     pub fn is_section(&self) -> bool {
         self.kind == SymbolKind::SECTION
     }
 
     /// Tells whether it names a source file.
     #[must_use]
+    #[inline]
     pub fn is_file(&self) -> bool {
         self.kind == SymbolKind::FILE
     }
 
     /// Tells whether only its own file sees it.
     #[must_use]
+    #[inline]
     pub fn is_local(&self) -> bool {
         self.binding == Binding::LOCAL
     }

@@ -49,6 +49,7 @@ pub struct Insn {
 impl Insn {
     /// Offset of the next instruction.
     #[must_use]
+    #[inline]
     pub const fn end(&self) -> u64 {
         self.offset.saturating_add(self.len)
     }
@@ -75,6 +76,7 @@ impl<'a> Insns<'a> {
 impl Iterator for Insns<'_> {
     type Item = Insn;
 
+    #[inline]
     fn next(&mut self) -> Option<Insn> {
         if !self.decoder.can_decode() {
             return None;
@@ -154,6 +156,7 @@ fn is_nop(code: Code) -> bool {
 
 /// Tells whether a relocation of x86-64 is relative to its own place.
 #[must_use]
+#[inline]
 pub const fn is_pc_relative(kind: u32) -> bool {
     matches!(
         elf::RelocationType(kind),
@@ -170,6 +173,7 @@ pub const fn is_pc_relative(kind: u32) -> bool {
 /// The addend of a relocation in an instruction as the program means it: a processor counts from the end of the
 /// instruction, a relocation from its own place.
 #[must_use]
+#[inline]
 pub const fn meant_addend(reloc: &Reloc, insn: &Insn) -> i64 {
     if is_pc_relative(reloc.kind) {
         let behind = insn.end().wrapping_sub(reloc.offset);
