@@ -1,8 +1,8 @@
 //! What a livepatch module, the tools that build it and the kernel agree on.
 //!
 //! * [`records`]: the arrays that `objtool klp` leaves in its output for the module's `init.c` and for the post-link
-//!   step, and the checksums it leaves in objects (`include/linux/objtool_types.h`,
-//!   `include/linux/livepatch_external.h`, `tools/objtool/include/objtool/klp.h`, v7.3);
+//!   step, and the checksums it leaves in objects (`tools/objtool/include/objtool/checksum_types.h`,
+//!   `tools/objtool/include/objtool/klp.h`, `include/linux/livepatch_external.h`, v7.3);
 //! * [`names`]: `.klp.sym.…` and `.klp.rela.…` (`Documentation/livepatch/module-elf-format.rst`,
 //!   `kernel/livepatch/core.c`, v7.3);
 //! * the numbers below, which no ELF standard has.

@@ -75,6 +75,27 @@ pub struct FuncExt {
     pub sympos: U64,
 }
 
+/// `struct klp_callbacks`: pointers to what runs around patching; null for none.
+#[doc(alias = "klp_callbacks")]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct Callbacks {
+    /// Runs before the object is patched.
+    pub pre_patch: U64,
+    /// Runs after it.
+    pub post_patch: U64,
+    /// Runs before the patch is taken back.
+    pub pre_unpatch: U64,
+    /// Runs after that.
+    pub post_unpatch: U64,
+    /// Whether `post_unpatch` will run; the kernel's own.
+    pub post_unpatch_enabled: u8,
+    /// Padding of the C structure.
+    pub reserved: [u8; 7],
+}
+
 /// `struct klp_object_ext`: an object to patch.
 #[doc(alias = "klp_object_ext")]
 #[derive(
@@ -86,10 +107,8 @@ pub struct ObjectExt {
     pub name: U64,
     /// Pointer to [`FuncExt`] records.
     pub funcs: U64,
-    /// Pointers to the callbacks: pre-patch, post-patch, pre-unpatch, post-unpatch.
-    pub callbacks: [U64; 4],
-    /// `post_unpatch_enabled` of `struct klp_callbacks`, and its padding.
-    pub callback_state: U64,
+    /// The callbacks of the object.
+    pub callbacks: Callbacks,
     /// Number of functions.
     pub nr_funcs: U32,
     /// Padding of the C structure.
@@ -101,6 +120,7 @@ const _: () = {
     assert!(size_of::<RelocRecord>() == 24);
     assert!(offset_of!(RelocRecord, kind) == 16);
     assert!(size_of::<FuncExt>() == 24);
+    assert!(size_of::<Callbacks>() == 40);
     assert!(size_of::<ObjectExt>() == 64);
     assert!(offset_of!(ObjectExt, callbacks) == 16);
     assert!(offset_of!(ObjectExt, nr_funcs) == 56);

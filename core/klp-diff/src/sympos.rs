@@ -7,14 +7,11 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use elf_index::{Object, SymbolId};
+use elf_index::{Object, Section, SymbolId};
 
-/// Section of `vmlinux.o` and of the linked kernel with an entry for each local symbol whose name is not unique; the
-/// same entry is at the same place in both.
+/// Section of `vmlinux.o` and of the linked kernel with an entry for each local symbol whose name is not unique: a
+/// number, the same in both, and the address, which the last link fills in.
 const SYMID: &str = ".klp.symid";
-
-/// Bytes of an entry: a number and an address.
-const ENTRY: u64 = 16;
 
 /// Tells positions of symbols.
 pub trait SymbolPositions {
@@ -64,26 +61,36 @@ impl<'o, 'd> InVmlinux<'o, 'd> {
         for values in addresses.values_mut() {
             values.sort_unstable();
         }
-        let mut address_of = BTreeMap::new();
-        let sections = (object.section_named(SYMID), linked.section_named(SYMID));
-        if let (Some((id, _)), Some((_, resolved))) = sections {
-            for reloc in object.relocs(id).iter() {
-                let start = reloc.offset;
-                let is_address = start.checked_rem(ENTRY) == Some(8);
-                let bytes = resolved
-                    .bytes(start, 8)
-                    .and_then(|bytes| bytes.first_chunk());
-                if let Some(bytes) = bytes.filter(|_| is_address) {
-                    address_of.insert(reloc.symbol, u64::from_le_bytes(*bytes));
-                }
-            }
-        }
         Self {
             object,
             addresses,
-            address_of,
+            address_of: addresses_by_symbol(object, linked),
         }
     }
+}
+
+/// Joins the entries of both files by their numbers.
+fn addresses_by_symbol(object: &Object<'_>, linked: &Object<'_>) -> BTreeMap<SymbolId, u64> {
+    let sections = (object.section_named(SYMID), linked.section_named(SYMID));
+    let (Some((id, unresolved)), Some((_, resolved))) = sections else {
+        return BTreeMap::new();
+    };
+    let number = |section: &Section<'_>, offset: u64| {
+        let bytes = section.bytes(offset, 8)?;
+        Some(u64::from_le_bytes(*bytes.first_chunk()?))
+    };
+    let starts = (0..resolved.size).step_by(16);
+    let address_of: BTreeMap<u64, u64> = starts
+        .filter_map(|start| {
+            let address = number(resolved, start.checked_add(8)?)?;
+            Some((number(resolved, start)?, address))
+        })
+        .collect();
+    let entries = object.relocs(id).iter().filter_map(|reloc| {
+        let entry = number(unresolved, reloc.offset.checked_sub(8)?)?;
+        Some((reloc.symbol, *address_of.get(&entry)?))
+    });
+    entries.collect()
 }
 
 impl SymbolPositions for InVmlinux<'_, '_> {
