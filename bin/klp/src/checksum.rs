@@ -107,6 +107,7 @@ pub(crate) fn reason(reason: Reason) -> &'static str {
         Reason::Length => "length",
         Reason::Data => "data",
         Reason::Relocation => "relocation",
+        Reason::UnnamedPlace => "place in unnamed data",
         Reason::Unnamed => "unnamed data",
         Reason::SpecialEntry => "special entry",
         _ => "other",

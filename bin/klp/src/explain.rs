@@ -217,7 +217,9 @@ fn text(reason: Reason, bytes: &[u8]) -> String {
             }
             None => hex(&mut text, bytes),
         },
-        Reason::Instruction | Reason::Data | Reason::SpecialEntry => hex(&mut text, framed(8)),
+        Reason::Instruction | Reason::Data | Reason::Unnamed | Reason::SpecialEntry => {
+            hex(&mut text, framed(8));
+        }
         _ => hex(&mut text, bytes),
     }
     text

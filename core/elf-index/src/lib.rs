@@ -28,6 +28,7 @@ extern crate std;
 mod error;
 mod object;
 mod places;
+mod read;
 mod relocs;
 mod section;
 mod symbol;

@@ -403,7 +403,7 @@ impl<'d> Writer<'_, '_, 'd> {
         let inside = place.offset.wrapping_sub(start);
         self.tagged(tag::UNNAMED, &number.to_le_bytes());
         self.transcript
-            .step(at, Reason::Unnamed, &inside.to_le_bytes());
+            .step(at, Reason::UnnamedPlace, &inside.to_le_bytes());
     }
 
     /// Writes every piece of unnamed data that was found, and those found by that.

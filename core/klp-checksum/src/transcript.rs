@@ -38,6 +38,8 @@ pub enum Reason {
     Data,
     /// The type and place of a relocation.
     Relocation,
+    /// That data without a name is referred to, and where.
+    UnnamedPlace,
     /// Data without a name that is referred to.
     Unnamed,
     /// An entry of a special section.

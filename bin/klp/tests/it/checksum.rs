@@ -271,7 +271,7 @@ fn explain_shows_the_first_difference_and_what_objtool_misses() {
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("f: changed"), "{text}");
-    assert!(text.contains("unnamed data"), "{text}");
+    assert!(text.contains(": unnamed data "), "{text}");
     assert!(text.contains("objtool's checksum is the same"), "{text}");
 }
 
