@@ -46,6 +46,21 @@ impl Workshop {
         self.compile(name, "c", source, &options)
     }
 
+    /// Compiles several sources and links them into one object, as a module is.
+    pub(crate) fn linked(&self, folder: &str, sources: &[(&str, &str)]) -> PathBuf {
+        let parts: Vec<PathBuf> = sources
+            .iter()
+            .map(|(name, source)| self.traced_c(&format!("{folder}/{name}"), source))
+            .collect();
+        let output = self.path(folder).join("linked.o");
+        run(Command::new("ld")
+            .arg("-r")
+            .args(&parts)
+            .arg("-o")
+            .arg(&output));
+        output
+    }
+
     /// Assembles.
     pub(crate) fn asm(&self, name: &str, source: &str) -> PathBuf {
         self.compile(name, "s", source, &[])

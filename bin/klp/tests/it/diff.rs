@@ -239,3 +239,154 @@ fn objects_of_other_sources_are_not_compared() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("was `unit.c` and is `other.c`"), "{text}");
 }
+
+/// What a module takes along, with the rows of `Module.symvers` that its kernel has.
+fn plan(before: &str, after: &str, symvers: &str, object: &str) -> Vec<String> {
+    let workshop = Workshop::new();
+    let before = workshop.traced_c("before/unit", before);
+    let after = workshop.traced_c("after/unit", after);
+    let exports = workshop.path("Module.symvers");
+    std::fs::write(&exports, symvers).unwrap();
+    let output = klp([
+        "diff".as_ref(),
+        before.as_os_str(),
+        after.as_os_str(),
+        "--object".as_ref(),
+        object.as_ref(),
+        "--symvers".as_ref(),
+        exports.as_os_str(),
+    ]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.is_empty(), "{errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+const EXPORTS: &str = "0x0\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n0x0\t__fentry__\tvmlinux\tEXPORT_SYMBOL\t\n\
+                       0x0\tfor_kvm\tvmlinux\tEXPORT_SYMBOL_GPL\tmodule:kvm\n\
+                       0x0\tother_export\tdrivers/other/other\tEXPORT_SYMBOL\t\n\
+                       0x0\town_export\tfs/own/own\tEXPORT_SYMBOL\t\n";
+
+#[test]
+fn each_reference_of_a_changed_function_is_reached_in_its_way() {
+    let source = "
+        int printk(const char *, ...); int other_export(void);
+        static int counter;
+        __attribute__((noinline)) int own_export(int n) { return n + counter; }
+        int shared[4];
+        static __attribute__((noinline)) int helper(int n) { counter++; return printk(\"same\") * n; }
+        int f(int n)
+        {
+            FRESH
+            return helper(n) + shared[n] + own_export(n) + other_export() + counter + NUMBER;
+        }";
+    let with = |fresh: &str, number: &str| source.replace("FRESH", fresh).replace("NUMBER", number);
+    let lines = plan(
+        &with("", "1"),
+        &with("static int calls; if (calls++) printk(\"called\");", "2"),
+        EXPORTS,
+        "own",
+    );
+    for wanted in [
+        "copies f",
+        "copies calls.0",
+        "uses the export printk",
+        "uses the export __fentry__",
+        "looks up .klp.sym.own.helper,0",
+        "looks up .klp.sym.own.counter,0",
+        "looks up .klp.sym.own.shared,0",
+        // The patched module's own export: its symbol is found in it.
+        "looks up .klp.sym.own.own_export,0",
+        "looks up .klp.sym.other.other_export,0",
+    ] {
+        assert!(lines.contains(&wanted.to_owned()), "{wanted}: {lines:#?}");
+    }
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("copies from .rodata.") && line.contains(".str1"))
+    );
+    assert!(!lines.contains(&"copies helper".to_owned()), "{lines:#?}");
+}
+
+#[test]
+fn an_export_for_one_module_is_looked_up_and_an_unknown_symbol_is_told() {
+    let source = "
+        int nowhere(int);
+        __attribute__((noinline)) int for_kvm(int n) { return n; }
+        int f(int n) { return for_kvm(n) + nowhere(n) + NUMBER; }";
+    let lines = plan(
+        &source
+            .replace("NUMBER", "1")
+            .replace("return n;", "return nowhere(n);"),
+        &source
+            .replace("NUMBER", "2")
+            .replace("return n;", "return nowhere(n);"),
+        EXPORTS,
+        "vmlinux",
+    );
+    assert!(
+        lines.contains(&"UNKNOWN nowhere: nobody exports it".to_owned()),
+        "{lines:#?}"
+    );
+    assert!(
+        lines.contains(&"looks up .klp.sym.vmlinux.for_kvm,0".to_owned()),
+        "{lines:#?}"
+    );
+    assert!(
+        !lines.contains(&"uses the export for_kvm".to_owned()),
+        "{lines:#?}"
+    );
+}
+
+/// The second of two functions of one name, in the order of the module's symbols.
+#[test]
+fn the_position_of_an_equally_named_function_is_told() {
+    let workshop = Workshop::new();
+    let one = "int helper_one(void);\nstatic __attribute__((noinline)) int twin(int n) { return n * 3 + helper_one(); }\n\
+               int one(int n) { return twin(n) + 1; }";
+    let two = |number: &str| {
+        format!(
+            "int helper_two(void);\nstatic __attribute__((noinline)) int twin(int n) {{ return n * 5 + helper_two(); }}\n\
+             int two(int n) {{ return twin(n) + {number}; }}"
+        )
+    };
+    let before = workshop.linked("before", &[("one", one), ("two", &two("1"))]);
+    let after = workshop.linked("after", &[("one", one), ("two", &two("2"))]);
+    let exports = workshop.path("Module.symvers");
+    std::fs::write(&exports, EXPORTS).unwrap();
+    let output = klp([
+        "diff".as_ref(),
+        before.as_os_str(),
+        after.as_os_str(),
+        "--object".as_ref(),
+        "own".as_ref(),
+        "--symvers".as_ref(),
+        exports.as_os_str(),
+    ]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("looks up .klp.sym.own.twin,2\n"), "{text}");
+    assert!(!text.contains("twin,1"), "{text}");
+}
+
+#[test]
+fn a_damaged_symvers_is_refused_with_its_line() {
+    let workshop = Workshop::new();
+    let object = workshop.traced_c("unit", FUNCTIONS);
+    let exports = workshop.path("Module.symvers");
+    std::fs::write(
+        &exports,
+        "0x0\tprintk\tvmlinux\tEXPORT_SYMBOL\t\nnonsense\n",
+    )
+    .unwrap();
+    let output = klp([
+        "diff".as_ref(),
+        object.as_os_str(),
+        object.as_os_str(),
+        "--symvers".as_ref(),
+        exports.as_os_str(),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("line 2 of Module.symvers"), "{text}");
+}
