@@ -5,13 +5,14 @@ use elf_index::{Section, Symbol};
 /// Static variables that macros of the kernel make at every use: flags, keys and descriptors whose old state no longer
 /// matters when their function is replaced (`include/linux/once.h`, `lockdep.h`, `printk.h`, `dynamic_debug.h`, v7.3),
 /// and what compilers make of a function's own text.
-const STATICS: [&str; 13] = [
+const STATICS: [&str; 14] = [
     "__already_done",
     "__func__",
     "__FUNCTION__",
     "__PRETTY_FUNCTION__",
     "__key",
     "__warned",
+    "__print_once",
     "_entry",
     "_entry_ptr",
     "_rs",

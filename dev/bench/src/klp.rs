@@ -1,6 +1,7 @@
 //! Checksums of a kernel's objects, beside `objtool` of the same kernel on the same file.
 #![expect(clippy::print_stdout, reason = "a measurement prints its table")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,12 +16,17 @@ use crate::sample::Spread;
 /// How often the memory of a running program is looked at.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// A program with its arguments.
+/// Copies of the object that is measured.
+const BEFORE: &str = "before.o";
+const AFTER: &str = "after.o";
+
+/// Programs that run one after another, and count together.
 #[derive(Debug)]
 struct Contender {
     name: &'static str,
     program: PathBuf,
-    arguments: Vec<&'static str>,
+    /// Arguments of each run, in a folder of its own.
+    calls: Vec<Vec<OsString>>,
     threads: Option<u32>,
 }
 
@@ -31,7 +37,7 @@ struct Runs {
     peak_kib: u64,
 }
 
-/// Measures checksums of `vmlinux.o`, and of six of it in one object; prints medians and ratios.
+/// Measures checksums and comparisons of `vmlinux.o`, and of six of it in one object; prints medians and ratios.
 ///
 /// # Errors
 /// When a program cannot be run or fails.
@@ -42,47 +48,113 @@ pub fn klp(klp: &Path, kernel: &LivepatchFiles, runs: usize, folder: &Path) -> R
         println!("linking six of {} into one", kernel.vmlinux_o.display());
         multiply(&kernel.vmlinux_o, &six, folder)?;
     }
-    let contenders = [
-        Contender {
-            name: "objtool klp checksum",
-            program: kernel.objtool.clone(),
-            arguments: vec!["klp", "checksum", "--dry-run"],
-            threads: None,
-        },
-        ours(
-            "klp checksum --compat, 1 thread",
-            klp,
-            &["checksum", "--compat"],
-            Some(1),
-        ),
-        ours("klp checksum, 1 thread", klp, &["checksum"], Some(1)),
-        ours("klp checksum", klp, &["checksum"], None),
-    ];
+    // Objtool finds it in the current folder.
+    fs::copy(&kernel.module_symvers, folder.join("Module.symvers"))?;
     for (name, object) in [("vmlinux.o", &kernel.vmlinux_o), ("six of it", &six)] {
-        let mut found: Vec<Runs> = contenders.iter().map(|_| Runs::default()).collect();
-        for _ in 0..runs {
-            // In turns, so that a busy moment of the machine meets everybody.
-            for (contender, found) in contenders.iter().zip(&mut found) {
-                run(contender, object, found)?;
-            }
-        }
-        print(name, object, &contenders, &found)?;
+        let objtool = &kernel.objtool;
+        let checksums = [
+            contender(
+                "objtool klp checksum",
+                objtool,
+                &[&["klp", "checksum", "--dry-run"]],
+                object,
+            ),
+            contender(
+                "klp checksum --compat, 1 thread",
+                klp,
+                &[&["checksum", "--compat"]],
+                object,
+            )
+            .on_one_thread(),
+            contender("klp checksum, 1 thread", klp, &[&["checksum"]], object).on_one_thread(),
+            contender("klp checksum", klp, &[&["checksum"]], object),
+        ];
+        measure(
+            &format!("checksums of {name}"),
+            object,
+            &checksums,
+            runs,
+            folder,
+        )?;
+        let comparisons = [
+            pair("objtool: 2 checksums and diff", objtool, PairOf::Objtool),
+            pair("klp diff, 1 thread", klp, PairOf::Klp).on_one_thread(),
+            pair("klp diff", klp, PairOf::Klp),
+        ];
+        measure(
+            &format!("{name} compared with itself"),
+            object,
+            &comparisons,
+            runs,
+            folder,
+        )?;
     }
     Ok(())
 }
 
-fn ours(
-    name: &'static str,
-    program: &Path,
-    arguments: &[&'static str],
-    threads: Option<u32>,
-) -> Contender {
+fn contender(name: &'static str, program: &Path, calls: &[&[&str]], object: &Path) -> Contender {
+    let with_object = |call: &&[&str]| {
+        let words = call.iter().map(OsString::from);
+        words.chain([object.into()]).collect()
+    };
     Contender {
         name,
         program: program.to_owned(),
-        arguments: arguments.to_vec(),
-        threads,
+        calls: calls.iter().map(with_object).collect(),
+        threads: None,
     }
+}
+
+/// Whose words a comparison is written in.
+#[derive(Clone, Copy)]
+enum PairOf {
+    Objtool,
+    Klp,
+}
+
+fn pair(name: &'static str, program: &Path, of: PairOf) -> Contender {
+    let words = |call: &[&str]| call.iter().map(OsString::from).collect();
+    let calls = match of {
+        PairOf::Objtool => vec![
+            words(&["klp", "checksum", BEFORE]),
+            words(&["klp", "checksum", AFTER]),
+            words(&["klp", "diff", BEFORE, AFTER, "out.o"]),
+        ],
+        PairOf::Klp => vec![words(&["diff", BEFORE, AFTER])],
+    };
+    Contender {
+        name,
+        program: program.to_owned(),
+        calls,
+        threads: None,
+    }
+}
+
+impl Contender {
+    fn on_one_thread(mut self) -> Self {
+        self.threads = Some(1);
+        self
+    }
+}
+
+/// Runs everybody in turns, so that a busy moment of the machine meets all.
+fn measure(
+    title: &str,
+    object: &Path,
+    contenders: &[Contender],
+    runs: usize,
+    folder: &Path,
+) -> Result<()> {
+    let mut found: Vec<Runs> = contenders.iter().map(|_| Runs::default()).collect();
+    for _ in 0..runs {
+        for (contender, found) in contenders.iter().zip(&mut found) {
+            // Objtool writes into its input.
+            fs::copy(object, folder.join(BEFORE))?;
+            fs::copy(object, folder.join(AFTER))?;
+            run(contender, folder, found)?;
+        }
+    }
+    print(title, object, contenders, &found)
 }
 
 /// Six copies of an object in one; symbols of each have a prefix of their own.
@@ -118,23 +190,24 @@ fn finish(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn run(contender: &Contender, object: &Path, runs: &mut Runs) -> Result<()> {
-    let mut command = Command::new(&contender.program);
-    command
-        .args(&contender.arguments)
-        .arg(object)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    if let Some(threads) = contender.threads {
-        command.env("RAYON_NUM_THREADS", threads.to_string());
-    }
+fn run(contender: &Contender, folder: &Path, runs: &mut Runs) -> Result<()> {
     let start = Instant::now();
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("run {command:?}"))?;
-    let peak = watch(&mut child)?;
+    for call in &contender.calls {
+        let mut command = Command::new(&contender.program);
+        command
+            .args(call)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        if let Some(threads) = contender.threads {
+            command.env("RAYON_NUM_THREADS", threads.to_string());
+        }
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("run {command:?}"))?;
+        runs.peak_kib = runs.peak_kib.max(watch(&mut child)?);
+    }
     runs.milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
-    runs.peak_kib = runs.peak_kib.max(peak);
     Ok(())
 }
 
@@ -160,9 +233,9 @@ fn high_water(status: &Path) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-fn print(name: &str, object: &Path, contenders: &[Contender], found: &[Runs]) -> Result<()> {
+fn print(title: &str, object: &Path, contenders: &[Contender], found: &[Runs]) -> Result<()> {
     let mib = fs::metadata(object)?.len() / 1024 / 1024;
-    println!("\n{name}, {mib} MiB; median (least..most), ratios over objtool");
+    println!("\n{title}, {mib} MiB; median (least..most), ratios over objtool");
     let spread = |runs: &Runs| Spread::of(runs.milliseconds.clone()).context("no runs");
     let first = found.first().context("no runs")?;
     let peer = spread(first)?;

@@ -8,4 +8,5 @@
 mod checksum;
 mod compile;
 mod diff;
+mod kpatch_objects;
 mod show;
