@@ -21,12 +21,19 @@ impl Users {
     ) -> Self {
         let object = program.object();
         let mut is_variable = vec![false; object.symbols().len()];
+        // Most sections have none, and what leads there needs no decoding.
+        let mut has_variable = vec![false; object.sections().len()];
         let mut is_there = false;
         for id in variables {
             let at = usize::try_from(id.0).unwrap_or(usize::MAX);
             if let Some(slot) = is_variable.get_mut(at) {
                 *slot = true;
                 is_there = true;
+            }
+            let place = object.symbol(id).and_then(|symbol| symbol.place.section());
+            let section = place.and_then(|section| usize::try_from(section.0).ok());
+            if let Some(slot) = section.and_then(|at| has_variable.get_mut(at)) {
+                *slot = true;
             }
         }
         let mut pairs = Vec::new();
@@ -35,6 +42,14 @@ impl Users {
                 continue;
             }
             for reloc in object.relocs(id).iter() {
+                let place = object.symbol(reloc.symbol);
+                let place = place.and_then(|symbol| symbol.place.section());
+                let at = place.map_or(usize::MAX, |section| {
+                    usize::try_from(section.0).unwrap_or(usize::MAX)
+                });
+                if has_variable.get(at) != Some(&true) {
+                    continue;
+                }
                 let Some(to) = program.target(id, &reloc) else {
                     continue;
                 };
