@@ -142,29 +142,11 @@ impl<'d> Object<'d> {
         self.places.in_section(section)
     }
 
-    /// The symbol whose bytes contain an offset; of several the smallest, then the first by offset and number.
+    /// The symbol whose bytes contain an offset; of several the smallest, then the last of the symbol table.
     #[must_use]
+    #[inline]
     pub fn symbol_containing(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
-        let ids = self.places.in_section(section);
-        let reach = self.places.reach(section);
-        let behind = ids.partition_point(|id| {
-            self.symbol(*id)
-                .is_some_and(|symbol| symbol.value <= offset)
-        });
-        let candidates = ids.iter().zip(reach).take(behind).rev();
-        let mut best: Option<(SymbolId, u64)> = None;
-        for (id, reach) in candidates {
-            if *reach <= offset {
-                break;
-            }
-            let Some(symbol) = self.symbol(*id).filter(|symbol| symbol.end() > offset) else {
-                continue;
-            };
-            if best.is_none_or(|(_, size)| symbol.size < size) {
-                best = Some((*id, symbol.size));
-            }
-        }
-        best.map(|(id, _)| id)
+        self.places.containing(&self.symbols, section, offset)
     }
 
     /// Relocations that apply to a section, those of a livepatch module's second kind left out.
