@@ -337,6 +337,10 @@ impl<'d> Writer<'_, '_, 'd> {
             }
             return;
         }
+        if section.name == "__bug_table" {
+            self.warning(at, place, section);
+            return;
+        }
         if section.is_text() || section.name.starts_with(".data..Lubsan") {
             // Places of the sanitizer hold line numbers, and it changes them itself.
             self.tagged(tag::SECTION, known_section(section.name).as_bytes());
@@ -358,6 +362,27 @@ impl<'d> Writer<'_, '_, 'd> {
                 }
             }
         }
+    }
+
+    /// The entry of a warning that code refers to: its format, file and flags. Where it is, and in which line, are not
+    /// what it means.
+    fn warning(&mut self, at: At, place: At, section: &Section<'d>) {
+        // `struct bug_entry` with a format and a place in a file (`include/asm-generic/bug.h`, v7.3): four words, of
+        // which the first is where, and the last is line and flags.
+        let size = match section.entry_size {
+            0 | 1 => 16,
+            size => size,
+        };
+        let inside = place.offset.checked_rem(size).unwrap_or(0);
+        let entry = At {
+            section: place.section,
+            offset: place.offset.saturating_sub(inside),
+        };
+        self.entry(at, entry, 4..size.saturating_sub(4));
+        let flags = entry.offset.saturating_add(size).saturating_sub(2);
+        let flags = section.bytes(flags, 2).unwrap_or_default();
+        self.piece(flags);
+        self.transcript.step(at, Reason::SpecialEntry, &[]);
     }
 
     fn named(&mut self, at: At, name: &'d str, id: Option<SymbolId>, addend: i64) {

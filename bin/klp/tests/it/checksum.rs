@@ -172,6 +172,30 @@ fn another_static_key_at_the_same_place_is_seen() {
     assert!(changed(&before, &after, &["--compat"]).is_empty());
 }
 
+/// Code of 7.3 refers to the entry of a warning. Its place and its line, and those of its neighbours, are no change; its
+/// format is.
+#[test]
+fn of_a_warning_the_format_is_seen_and_the_place_is_not() {
+    let source = |line: u32, padding: &str, format: &str| {
+        format!(
+            ".section .text.g,\"ax\"\n.globl g\n.type g,@function\ng: {padding}\n.Lg: ud2\nret\n.size g,.-g\n\
+             .section .text.f,\"ax\"\n.globl f\n.type f,@function\n\
+             f: lea .Lentry(%rip),%rdi\n.Lf: ud1 (%rcx),%edi\nret\n.size f,.-f\n\
+             .section .rodata.str1.1,\"aMS\",@progbits,1\n.Lformat: .string \"{format}\"\n.Lfile: .string \"unit.c\"\n\
+             .section __bug_table,\"aw\"\n.long .Lg-., 0, .Lfile-.\n.short {line}, 3\n\
+             .Lentry: .long .Lf-., .Lformat-., .Lfile-.\n.short {line}, 5\n\
+             .long .Lg-., 0, .Lfile-.\n.short {line}, 3\n"
+        )
+    };
+    let workshop = Workshop::new();
+    let before = workshop.asm("before/unit", &source(7, "", "a format"));
+    let moved = workshop.asm("moved/unit", &source(9, "nop", "a format"));
+    let after = workshop.asm("after/unit", &source(7, "", "the format"));
+    assert_eq!(changed(&before, &moved, &[]), ["g"]);
+    assert_eq!(changed(&before, &after, &[]), ["f"]);
+    assert!(changed(&before, &after, &["--compat"]).is_empty());
+}
+
 #[test]
 fn exchanged_statics_of_one_name_are_seen() {
     let source = "
