@@ -1,5 +1,5 @@
-//! Measurements beside a peer, in one run: handovers ([`handover`]), kernel symbols ([`ksyms`]), and live updates
-//! ([`update()`]).
+//! Measurements beside a peer, in one run: handovers ([`handover`]), kernel symbols ([`ksyms`]), SFrame data
+//! ([`sframe`]), checksums of a kernel's objects ([`klp()`]), and live updates ([`update()`]).
 //!
 //! # Live updates
 //!
@@ -20,10 +20,13 @@
 
 mod guest;
 pub mod handover;
+mod klp;
 pub mod ksyms;
 mod sample;
 pub mod sframe;
 mod table;
+
+pub use klp::klp;
 
 use std::path::Path;
 

@@ -53,7 +53,7 @@ impl Samples {
 }
 
 impl Spread {
-    fn of(mut numbers: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut numbers: Vec<f64>) -> Option<Self> {
         numbers.sort_by(f64::total_cmp);
         let (least, most) = (*numbers.first()?, *numbers.last()?);
         let middle = numbers.len() / 2;

@@ -7,6 +7,7 @@
 //! Two runners use them: the program `fuzz`, with a fixed sequence of inputs for the test command,
 //! and cargo-fuzz (folder `cargo-fuzz/`), which looks for inputs that reach new code.
 
+mod elf_seeds;
 mod mutator;
 mod receiver;
 mod recorded;

@@ -1,10 +1,14 @@
 //! What is fuzzed.
 
+use elf_index::Object;
 use handover::{Consequence, Content, Event, examine};
 use kho::{
     PageSize, PhysAddr, PhysMem as _, PhysMemMut as _, RadixTree, RootFdt, ScratchSize,
     SparseMemory,
 };
+
+use klp_abi::{KlpRelaSection, KlpSymbol};
+use klp_checksum::{Program, Rule, Transcript};
 
 use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
@@ -77,6 +81,25 @@ pub const TARGETS: &[Target] = &[
         name: "sframe_stack",
         parse: sframe_walk::damaged_stack,
         seeds: sframe_walk::stack_seeds,
+    },
+    Target {
+        name: "elf_object",
+        parse: elf_object,
+        seeds: crate::elf_seeds::objects,
+    },
+    Target {
+        name: "klp_diff",
+        parse: compared_objects,
+        seeds: crate::elf_seeds::objects,
+    },
+    Target {
+        name: "klp_abi_names",
+        parse: klp_names,
+        seeds: || {
+            [".klp.sym.vmlinux.foo,0", ".klp.rela.fuse..text"]
+                .map(|seed| seed.into())
+                .into()
+        },
     },
     Target {
         name: "scratch_size",
@@ -247,6 +270,92 @@ fn journal_seeds() -> Vec<Vec<u8>> {
     update::journal::encode(&journal).into_iter().collect()
 }
 
+/// An object is indexed, every symbol and relocation is looked at, and every checksum is computed by both rules.
+fn elf_object(bytes: &[u8]) {
+    let Ok(object) = Object::parse(bytes) else {
+        return;
+    };
+    for (id, section) in object.sections_with_ids() {
+        assert!(section.data.len() <= bytes.len());
+        let relocs = object.relocs(id);
+        assert!(relocs.iter().is_sorted_by_key(|reloc| reloc.offset));
+        assert!(
+            relocs
+                .iter()
+                .all(|reloc| object.symbol(reloc.symbol).is_some())
+        );
+        for symbol in object
+            .symbols_in(id)
+            .iter()
+            .filter_map(|id| object.symbol(*id))
+        {
+            let found = object.symbol_containing(id, symbol.value);
+            assert!(found.is_some() || symbol.end() == symbol.value);
+        }
+    }
+    let Ok(program) = Program::new(&object) else {
+        return;
+    };
+    let mut transcript = Transcript::with_steps();
+    for subject in program.subjects() {
+        for rule in [Rule::Objtool, Rule::Content] {
+            let _outside = program.transcribe(*subject, rule, &mut transcript);
+        }
+    }
+}
+
+/// A damaged object is compared with the good one, both ways, and its module is planned.
+fn compared_objects(bytes: &[u8]) {
+    let good = crate::elf_seeds::objects().concat();
+    let (Ok(good), Ok(damaged)) = (Object::parse(&good), Object::parse(bytes)) else {
+        return;
+    };
+    for (before, after) in [(&good, &damaged), (&damaged, &good)] {
+        let (Some((_, before)), Some((program, after))) = (side(before), side(after)) else {
+            return;
+        };
+        let Ok(twins) = klp_diff::correlate(&before, &after) else {
+            return;
+        };
+        let difference = klp_diff::compare(&before, &after, &twins);
+        let inputs = klp_diff::Inputs {
+            program: &program,
+            after: &after,
+            twins: &twins,
+            difference: &difference,
+        };
+        let exports = klp_diff::Exports::default();
+        let plan = klp_diff::Plan::new(inputs, &exports);
+        assert!(plan.symbols.len() <= after.object().symbols().len());
+    }
+}
+
+fn side<'o, 'd>(object: &'o Object<'d>) -> Option<(Program<'o, 'd>, klp_diff::Side<'o, 'd>)> {
+    let program = Program::new(object).ok()?;
+    let mut transcript = Transcript::new();
+    let mut sums = Vec::new();
+    for subject in program.subjects() {
+        let done = program.transcribe(*subject, Rule::Content, &mut transcript);
+        sums.extend(
+            done.is_ok()
+                .then(|| (subject.symbol, transcript.checksum())),
+        );
+    }
+    let side = klp_diff::Side::new(&program, sums);
+    Some((program, side))
+}
+
+/// What is read is written as it was.
+fn klp_names(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(name) = KlpSymbol::parse(&text) {
+        assert_eq!(KlpSymbol::parse(&name.to_string()), Ok(name));
+    }
+    if let Ok(name) = KlpRelaSection::parse(&text) {
+        assert_eq!(name.to_string(), text);
+    }
+}
+
 fn scratch_size(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(size) = ScratchSize::parse(&text) {
@@ -280,6 +389,10 @@ mod tests {
             update::journal::decode(&journal).unwrap();
         }
         assert_eq!(tree_seeds().len(), 1);
+        for object in crate::elf_seeds::objects() {
+            let object = Object::parse(&object).unwrap();
+            assert!(Program::new(&object).unwrap().subjects().len() >= 2);
+        }
     }
 
     /// A new target must be there for cargo-fuzz as well.

@@ -1,6 +1,6 @@
-//! Proves `kho-abi` and `liveupdate-uapi` against the headers of a kernel source tree.
+//! Proves `kho-abi`, `klp-abi` and `liveupdate-uapi` against the headers of a kernel source tree.
 //!
-//! [`table`] lists every structure, field, constant and string of the two crates beside its C
+//! [`table`] lists every structure, field, constant and string of the crates beside its C
 //! name. [`check`] writes them as C definitions, has gcc compile those against the tree's own
 //! headers (to assembly, nothing is run), reads the values back and compares. It also looks for
 //! structures and macros of those headers that the table does not know.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
-/// Compare kho-abi and liveupdate-uapi with the headers of a kernel source tree.
+/// Compare kho-abi, klp-abi and liveupdate-uapi with the headers of a kernel source tree.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Top folder of a Linux source tree, 7.2 or later; it need not be built.

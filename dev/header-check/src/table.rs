@@ -1,8 +1,9 @@
 //! What is compared: every layout, constant and string of the ABI crates beside its C name.
 //!
-//! The private modules `handover` and `uapi` have the entries of the two crates.
+//! The private modules `handover`, `livepatch` and `uapi` have the entries of the crates.
 
 mod handover;
+mod livepatch;
 mod uapi;
 
 use std::collections::BTreeSet;
@@ -107,7 +108,7 @@ impl Table {
     }
 }
 
-/// Returns the table of both crates for one release and page size.
+/// Returns the table of all crates for one release and page size.
 #[must_use]
 pub fn table(release: Release, page_size: PageSize) -> Table {
     let mut table = Table {
@@ -124,6 +125,7 @@ pub fn table(release: Release, page_size: PageSize) -> Table {
             "linux/kho/abi/luo.h",
             "linux/kho/abi/memblock.h",
             "linux/kho/abi/memfd.h",
+            "linux/livepatch_external.h",
             "uapi/linux/liveupdate.h",
         ],
         layouts: Vec::new(),
@@ -133,6 +135,7 @@ pub fn table(release: Release, page_size: PageSize) -> Table {
         not_modelled: Vec::new(),
     };
     handover::add(&mut table, release);
+    livepatch::add(&mut table);
     uapi::add(&mut table);
     table
 }

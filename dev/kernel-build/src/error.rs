@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::flavour::Flavour;
 use crate::fragment::LostOption;
 use crate::series::KernelSeries;
 
@@ -161,11 +162,13 @@ impl std::error::Error for StepFailed {}
 #[non_exhaustive]
 pub enum NotBuilt {
     /// There is none with today's configuration.
-    #[error("no {series} kernel with the current configuration in {}: build it with `cargo xtask kernel build {series}`",
-            cache.display())]
+    #[error("no {series} kernel for {} with the current configuration in {}: build it with `cargo xtask kernel build {series}`",
+            flavour.name(), cache.display())]
     Missing {
         /// The series.
         series: KernelSeries,
+        /// What it is for.
+        flavour: Flavour,
         /// The cache folder.
         cache: PathBuf,
     },
@@ -230,6 +233,7 @@ mod tests {
     fn a_missing_kernel_says_the_command_that_builds_it() {
         let message = NotBuilt::Missing {
             series: KernelSeries::V7_3,
+            flavour: Flavour::Livepatch,
             cache: PathBuf::from("c"),
         }
         .to_string();

@@ -21,6 +21,11 @@ impl Fragment {
         Self::parse(include_str!("../config/liveupdate.config"))
     }
 
+    /// Returns the fragment of kernels that are livepatched, `config/livepatch.config`.
+    pub fn livepatch() -> Self {
+        Self::parse(include_str!("../config/livepatch.config"))
+    }
+
     /// Reads `CONFIG_X=value` and `# CONFIG_X is not set` lines; other lines are comments.
     pub fn parse(text: &str) -> Self {
         Self {

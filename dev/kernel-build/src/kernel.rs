@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cache::{Cache, folders_in};
 use crate::debian_version::newest;
 use crate::error::{Error, NotBuilt};
-use crate::fragment::Fragment;
+use crate::flavour::Flavour;
 use crate::record::{Origin, Record};
 use crate::selftests;
 use crate::series::KernelSeries;
@@ -91,7 +91,14 @@ impl Entry {
 
     /// Tells whether today's fragment and recipe would build the same.
     pub fn is_current(&self) -> bool {
-        self.record.config_hash == Fragment::liveupdate().hash().to_string()
+        self.flavour().is_some()
+    }
+
+    /// Returns what it was built for, when its configuration is today's.
+    pub fn flavour(&self) -> Option<Flavour> {
+        Flavour::ALL
+            .into_iter()
+            .find(|flavour| self.record.config_hash == flavour.fragment().hash().to_string())
     }
 
     /// Returns the series it belongs to, for a kernel from a package.
@@ -126,20 +133,33 @@ fn entries_in(cache: &Cache) -> Vec<Entry> {
 /// # Errors
 /// [`NotBuilt`] says the command that builds it.
 pub fn locate(series: KernelSeries) -> Result<Kernel, NotBuilt> {
+    locate_flavour(series, Flavour::Liveupdate)
+}
+
+/// Like [`locate`], for any flavour.
+///
+/// # Errors
+/// [`NotBuilt`] says the command that builds it.
+pub fn locate_flavour(series: KernelSeries, flavour: Flavour) -> Result<Kernel, NotBuilt> {
     let as_not_built = |source| NotBuilt::Cache { series, source };
     let cache = Cache::from_env().map_err(as_not_built)?;
-    locate_in(&cache, series)
+    locate_in(&cache, series, flavour)
         .map_err(as_not_built)?
         .ok_or_else(|| NotBuilt::Missing {
             series,
+            flavour,
             cache: cache.root().to_owned(),
         })
 }
 
-pub(crate) fn locate_in(cache: &Cache, series: KernelSeries) -> Result<Option<Kernel>, Error> {
+pub(crate) fn locate_in(
+    cache: &Cache,
+    series: KernelSeries,
+    flavour: Flavour,
+) -> Result<Option<Kernel>, Error> {
     let candidates = entries_in(cache)
         .into_iter()
-        .filter(|entry| entry.series() == Some(series) && entry.is_current());
+        .filter(|entry| entry.series() == Some(series) && entry.flavour() == Some(flavour));
     let entry = newest(candidates, |entry| &entry.record.version)?;
     Ok(entry.map(|entry| entry.kernel))
 }
@@ -163,6 +183,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::fragment::Fragment;
 
     fn record(version: &str, config_hash: &str) -> Record {
         Record {
@@ -195,7 +216,7 @@ mod tests {
         let cache = Cache::at(folder.path().to_owned());
         let current = Fragment::liveupdate().hash().to_string();
         let located = || {
-            let kernel = locate_in(&cache, KernelSeries::V7_3).unwrap();
+            let kernel = locate_in(&cache, KernelSeries::V7_3, Flavour::Liveupdate).unwrap();
             kernel.map(|kernel| kernel.version)
         };
         assert_eq!(located(), None);
@@ -204,7 +225,9 @@ mod tests {
         assert_eq!(located().unwrap(), "7.3.9-1");
         let newer = finished(&cache, "7.3.10-1", &current);
         assert_eq!(located().unwrap(), "7.3.10-1");
-        assert!(locate_in(&cache, KernelSeries::V7_2).unwrap().is_none());
+        let other = |series, flavour| locate_in(&cache, series, flavour).unwrap();
+        assert!(other(KernelSeries::V7_2, Flavour::Liveupdate).is_none());
+        assert!(other(KernelSeries::V7_3, Flavour::Livepatch).is_none());
         fs::remove_file(newer.join("bzImage")).unwrap();
         assert_eq!(
             located().unwrap(),

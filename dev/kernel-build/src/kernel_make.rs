@@ -66,10 +66,10 @@ impl KernelMake<'_> {
         }
     }
 
-    /// Compiles the image and the user-interface headers.
-    pub(crate) fn compile(&self) -> Result<Finished, Error> {
+    /// Compiles some targets and the user-interface headers.
+    pub(crate) fn compile(&self, targets: &[&str]) -> Result<Finished, Error> {
         let expected = expected_objects();
-        let built = self.step("build", &["bzImage"], Progress::Objects { expected })?;
+        let built = self.step("build", targets, Progress::Objects { expected })?;
         self.step("headers", &["headers"], Progress::Elapsed)?;
         Ok(built)
     }

@@ -1,12 +1,13 @@
 //! Builds and caches the small `x86_64` kernels that the live-update tests run on.
 //!
 //! A kernel comes from Debian's `linux-source-*` packages ([`build_series`]) or from any kernel tree ([`build_tree`]).
-//! Its configuration is `make tinyconfig` plus the [`Fragment`] of this crate. Finished kernels live in the [`Cache`],
+//! Its configuration is `make tinyconfig` plus the [`Fragment`] of its [`Flavour`]. Finished kernels live in the [`Cache`],
 //! outside the target folder, and stay usable without network; tests ask for one with [`locate`].
 //!
 //! ```text
 //! <cache>/sources/<package version>/            unpacked source tree, shared by every configuration
 //! <cache>/kernels/<package version>-<hash>/     kernel.json bzImage System.map config build/ selftests/
+//!                                               livepatch/ (of that flavour: objects, modules, objtool)
 //! <cache>/trees/<kernel version>-<hash>-<path>/ the same, of a tree given with `--source`
 //! <cache>/modules/<package>_<version>/          modules of a Debian kernel, unpacked
 //! <cache>/apt/                                  private package lists
@@ -22,6 +23,7 @@ mod debian_version;
 mod error;
 #[cfg(test)]
 mod fake_tree;
+mod flavour;
 mod fragment;
 mod kernel;
 mod kernel_make;
@@ -39,12 +41,13 @@ mod tree_build;
 pub use cache::{Cache, CacheLock};
 pub use config_hash::ConfigHash;
 pub use error::{Error, NotBuilt, StepFailed};
+pub use flavour::{Flavour, LivepatchFiles};
 pub use fragment::{Fragment, LostOption};
-pub use kernel::{Entry, Kernel, entries, locate, locate_key};
+pub use kernel::{Entry, Kernel, entries, locate, locate_flavour, locate_key};
 pub use logged_command::{Finished, LoggedCommand, Progress};
 pub use modules_package::{DebianModules, debian_modules};
 pub use record::{Origin, Record};
 pub use selftests::{JUMP_SELFTESTS, SELFTEST_PROGRAMS};
 pub use series::{KernelSeries, UnknownSeries};
-pub use series_build::{Freshness, build_series};
+pub use series_build::{Freshness, build_flavour, build_series};
 pub use tree_build::build_tree;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cache::{Cache, begin, publish};
 use crate::error::{Error, io_error};
-use crate::fragment::Fragment;
+use crate::flavour::Flavour;
 use crate::kernel::{Entry, Kernel, locate_in};
 use crate::kernel_make::{KernelMake, compiler};
 use crate::package_source::{PackageSource, from_mirror, unpacked};
@@ -27,12 +27,29 @@ pub enum Freshness {
 /// # Errors
 /// Any [`Error`]; an interrupted or failed build leaves nothing that looks finished.
 pub fn build_series(series: KernelSeries, freshness: Freshness) -> Result<Kernel, Error> {
-    build_in(&Cache::from_env()?, series, freshness)
+    build_flavour(series, Flavour::Liveupdate, freshness)
 }
 
-fn build_in(cache: &Cache, series: KernelSeries, freshness: Freshness) -> Result<Kernel, Error> {
+/// Like [`build_series`], for any flavour.
+///
+/// # Errors
+/// Any [`Error`]; an interrupted or failed build leaves nothing that looks finished.
+pub fn build_flavour(
+    series: KernelSeries,
+    flavour: Flavour,
+    freshness: Freshness,
+) -> Result<Kernel, Error> {
+    build_in(&Cache::from_env()?, series, flavour, freshness)
+}
+
+fn build_in(
+    cache: &Cache,
+    series: KernelSeries,
+    flavour: Flavour,
+    freshness: Freshness,
+) -> Result<Kernel, Error> {
     let finished = || match freshness {
-        Freshness::Cached => locate_in(cache, series),
+        Freshness::Cached => locate_in(cache, series, flavour),
         Freshness::Refresh => Ok(None),
     };
     if let Some(kernel) = finished()? {
@@ -51,14 +68,14 @@ fn build_in(cache: &Cache, series: KernelSeries, freshness: Freshness) -> Result
         Some(source) => source,
         None => from_mirror(cache, series)?,
     };
-    let fragment = Fragment::liveupdate();
+    let fragment = flavour.fragment();
     let target = cache
         .kernels()
         .join(format!("{}-{}", source.version, fragment.hash()));
     if let Some(entry) = Entry::read(cache, &target) {
         return Ok(entry.kernel);
     }
-    build(cache, series, &source, &fragment, &target)?;
+    build(cache, series, &source, flavour, &target)?;
     Entry::read(cache, &target)
         .map(|entry| entry.kernel)
         .ok_or(Error::Incomplete {
@@ -71,9 +88,10 @@ fn build(
     cache: &Cache,
     series: KernelSeries,
     source: &PackageSource,
-    fragment: &Fragment,
+    flavour: Flavour,
     target: &Path,
 ) -> Result<(), Error> {
+    let fragment = flavour.fragment();
     let folder = begin(&cache.kernels())?;
     let make = KernelMake {
         cache,
@@ -82,11 +100,12 @@ fn build(
         output: folder.path().join("build"),
     };
     announce(&format!(
-        "kernel {}: configuring and building",
-        source.version
+        "kernel {} for {}: configuring and building",
+        source.version,
+        flavour.name()
     ));
-    make.configure(fragment)?;
-    let finished = make.compile()?;
+    make.configure(&fragment)?;
+    let finished = flavour.compile(&make)?;
     let record = Record {
         format: Record::FORMAT,
         version: source.version.clone(),
@@ -100,6 +119,7 @@ fn build(
         build_seconds: finished.elapsed.as_secs(),
     };
     collect(&make, folder.path())?;
+    flavour.collect(&make, folder.path())?;
     prune(&make.output)?;
     record.write(folder.path())?;
     publish(folder, target)?;
@@ -163,7 +183,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path().to_owned());
         let tree = FakeTree::create(&cache.sources().join("7.3.9-1~bpo13+1"), "7.3.9");
-        let kernel = build_in(&cache, KernelSeries::V7_3, Freshness::Cached).unwrap();
+        let kernel = build_in(
+            &cache,
+            KernelSeries::V7_3,
+            Flavour::Liveupdate,
+            Freshness::Cached,
+        )
+        .unwrap();
         assert_eq!(
             (kernel.version.as_str(), kernel.release.as_str()),
             ("7.3.9-1~bpo13+1", "7.3.9+fake")
@@ -176,7 +202,13 @@ mod tests {
         );
         assert!(kernel.headers.join("include/generated/autoconf.h").exists());
         tree.break_build();
-        let again = build_in(&cache, KernelSeries::V7_3, Freshness::Cached).unwrap();
+        let again = build_in(
+            &cache,
+            KernelSeries::V7_3,
+            Flavour::Liveupdate,
+            Freshness::Cached,
+        )
+        .unwrap();
         assert_eq!(again.bzimage, kernel.bzimage);
     }
 
@@ -186,7 +218,13 @@ mod tests {
         let cache = Cache::at(folder.path().to_owned());
         let tree = FakeTree::create(&cache.sources().join("7.3.9-1"), "7.3.9");
         tree.break_build();
-        let error = build_in(&cache, KernelSeries::V7_3, Freshness::Cached).unwrap_err();
+        let error = build_in(
+            &cache,
+            KernelSeries::V7_3,
+            Flavour::Liveupdate,
+            Freshness::Cached,
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("fake compile error"), "{error}");
         assert!(folders_in(&cache.kernels()).is_empty());
     }

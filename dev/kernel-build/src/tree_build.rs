@@ -49,7 +49,7 @@ fn build_in(cache: &Cache, source: &Path) -> Result<Kernel, Error> {
         source.display()
     ));
     make.configure(&fragment)?;
-    let finished = make.compile()?;
+    let finished = make.compile(&["bzImage"])?;
     collect(&make, &folder)?;
     let record = Record {
         format: Record::FORMAT,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
-use kernel_build::{Freshness, KernelSeries, build_series};
+use kernel_build::{Flavour, Freshness, KernelSeries, build_flavour, build_series};
 
 use crate::demo::Stage;
 use crate::host::prepare;
@@ -116,6 +116,14 @@ enum BenchCommand {
         #[arg(long, default_value_t = 7)]
         runs: usize,
     },
+    /// Measure checksums of a kernel's objects beside the kernel's own objtool.
+    ///
+    /// Builds the kernel for livepatching when the cache has none.
+    Klp {
+        /// Runs of each program; they take turns.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
     /// Measure how long calls take on the emulated machine, in microseconds.
     Emulator {
         /// Calls of each kind.
@@ -145,6 +153,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Task::Bench(BenchCommand::Sframe { runs }) => {
             measure("bench-sframe", &["--runs", &runs.to_string()])?;
         }
+        Task::Bench(BenchCommand::Klp { runs }) => bench_klp(runs)?,
         Task::Bench(BenchCommand::Emulator { calls }) => bench_emulator(calls)?,
         Task::Fuzz {
             count,
@@ -171,6 +180,23 @@ fn bench_update(runs: usize) -> Result<()> {
     }
     let logs = prepare(&workspace)?;
     bench::update(runs, &logs.join("bench"), &logs.join("bench-update.json"))
+}
+
+fn bench_klp(runs: usize) -> Result<()> {
+    prerequisites::ensure(&[Purpose::Kernel])?;
+    let workspace = Workspace::load()?;
+    let kernel = build_flavour(KernelSeries::V7_3, Flavour::Livepatch, Freshness::Cached)?;
+    let Some(files) = kernel.livepatch() else {
+        bail!("{} lost its livepatch files", kernel.folder.display());
+    };
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    let build = ["build", "--quiet", "--release", "-p", "klp"];
+    let built = cargo.current_dir(&workspace.root).args(build).status()?;
+    if !built.success() {
+        bail!("klp does not build: {built}");
+    }
+    let folder = workspace.target.join("xtask-logs").join("bench-klp");
+    bench::klp(&workspace.target.join("release/klp"), &files, runs, &folder)
 }
 
 fn bench_handover(gib: u64, runs: usize) -> Result<()> {

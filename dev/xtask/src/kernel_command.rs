@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
 use kernel_build::{
-    Cache, Entry, Freshness, Kernel, KernelSeries, Origin, UnknownSeries, build_series, build_tree,
-    entries, locate, locate_key,
+    Cache, Entry, Flavour, Freshness, Kernel, KernelSeries, Origin, UnknownSeries, build_flavour,
+    build_tree, entries, locate, locate_flavour, locate_key,
 };
 use serde_json::{Value, json};
 
@@ -100,14 +100,22 @@ pub(crate) fn run(command: KernelCommand) -> Result<()> {
     }
 }
 
-/// Builds what is missing of some series.
+/// Builds what is missing of some series, in every flavour that they are tested in.
 fn build(series: &[KernelSeries], freshness: Freshness) -> Result<()> {
-    let is_all_built = series.iter().all(|series| locate(*series).is_ok());
+    let wanted: Vec<(KernelSeries, Flavour)> = Flavour::ALL
+        .into_iter()
+        .flat_map(|flavour| flavour.series().iter().map(move |one| (*one, flavour)))
+        .filter(|(one, _)| series.contains(one))
+        .collect();
+    let is_all_built = wanted
+        .iter()
+        .all(|(one, flavour)| locate_flavour(*one, *flavour).is_ok());
     if freshness == Freshness::Refresh || !is_all_built {
         prerequisites::ensure(&[Purpose::Kernel])?;
     }
-    for one in series {
-        let kernel = build_series(*one, freshness).with_context(|| format!("kernel {one}"))?;
+    for (one, flavour) in wanted {
+        let kernel = build_flavour(one, flavour, freshness)
+            .with_context(|| format!("kernel {one} for {}", flavour.name()))?;
         report(&kernel);
     }
     Ok(())
@@ -170,6 +178,7 @@ fn as_json(entry: &Entry) -> Value {
         "release": entry.record.release,
         "config_hash": entry.record.config_hash,
         "is_current": entry.is_current(),
+        "flavour": entry.flavour().map(Flavour::name),
         "origin": entry.record.origin,
         "compiler": entry.record.compiler,
         "objects": entry.record.objects,
@@ -181,11 +190,7 @@ fn as_json(entry: &Entry) -> Value {
 }
 
 fn as_row(entry: &Entry) -> [String; 5] {
-    let configuration = if entry.is_current() {
-        "current"
-    } else {
-        "outdated"
-    };
+    let configuration = entry.flavour().map_or("outdated", Flavour::name);
     let origin = match &entry.record.origin {
         Origin::Tree { path } => format!("{} (tree {})", entry.record.version, path.display()),
         _ => entry.record.version.clone(),

@@ -66,7 +66,7 @@ const fn file(path: &'static str, package: &'static str, why: &'static str) -> T
 /// Why there are tools that pack.
 const PACKS: &str = "packs what tests unpack";
 
-const TOOLS: [Tool; 24] = [
+const TOOLS: [Tool; 25] = [
     program(
         "gcc",
         "gcc",
@@ -117,6 +117,11 @@ const TOOLS: [Tool; 24] = [
         "include/libelf.h",
         "libelf-dev",
         "objtool reads kernel objects with it",
+    ),
+    file(
+        "include/xxhash.h",
+        "libxxhash-dev",
+        "objtool computes checksums of functions with it",
     ),
     file(
         "include/openssl/opensslv.h",

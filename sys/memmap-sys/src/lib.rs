@@ -1,7 +1,11 @@
-//! A shared mapping of a sealed memfd with safe access: [`SharedMap`].
+//! Memory of files with safe access.
 //!
-//! The memory is a sequence of 64-bit words. Bytes are copied a word at a time.
+//! * [`SharedMap`]: a shared, writable mapping of a sealed memfd, as a sequence of 64-bit words; bytes are copied a word
+//!   at a time;
+//! * [`FileMap`]: a read-only mapping of a file as a slice, for as long as nobody writes the file.
 
+mod file_map;
 mod shared_map;
 
+pub use file_map::FileMap;
 pub use shared_map::{OutOfRange, SharedMap};

@@ -3,7 +3,7 @@
 use std::env;
 
 use anyhow::{Result, anyhow};
-use kernel_build::{Freshness, KernelSeries, build_series, locate};
+use kernel_build::{Flavour, Freshness, KernelSeries, build_flavour, locate};
 
 use super::context::{Context, Report, Strictness, UnitRunner};
 use super::counts::Counts;
@@ -182,9 +182,11 @@ fn machine_tools(_: &Context) -> Result<Report> {
 
 fn kernels(_: &Context) -> Result<Report> {
     let mut report = Report::default();
-    for series in KernelSeries::ALL {
-        build_series(series, Freshness::Cached)?;
-        report.add(Report::passed());
+    for flavour in Flavour::ALL {
+        for series in flavour.series() {
+            build_flavour(*series, flavour, Freshness::Cached)?;
+            report.add(Report::passed());
+        }
     }
     Ok(report)
 }

@@ -1,0 +1,38 @@
+//! The command line.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{checksum, diff, explain, show};
+
+/// Builds livepatch modules, and says what it did
+#[derive(Debug, clap::Parser)]
+#[command(name = "klp", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Checksum(checksum::Checksum),
+    Diff(diff::Diff),
+    Explain(explain::Explain),
+    Show(show::Show),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub(crate) fn run(self, output: &mut dyn Write) -> Result<ExitCode> {
+        let code = match self.command {
+            Command::Checksum(checksum) => checksum.run(output)?,
+            Command::Diff(diff) => diff.run(output)?,
+            Command::Explain(explain) => explain.run(output)?,
+            Command::Show(show) => show.run(output)?,
+        };
+        output.flush()?;
+        Ok(code)
+    }
+}

@@ -1,0 +1,130 @@
+//! `klp diff`: what changed between two builds of an object, and what of it cannot be livepatched.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use elf_index::SymbolId;
+use klp_diff::{Refusal, Side};
+use livepatch::{Comparison, Input};
+
+use crate::plan::PlanOptions;
+
+/// Exit code when a change cannot be livepatched.
+const REFUSED: u8 = 3;
+
+/// Tells what changed between two builds of an object, and which changes cannot be livepatched
+///
+/// Every refusal is listed, not the first one only. The exit code is 0 when everything can be livepatched, 3 when
+/// something cannot, and 1 when that could not be found out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Diff {
+    /// The object before the change
+    orig: PathBuf,
+
+    /// The object after it
+    patched: PathBuf,
+
+    /// Also list what is gone after the change
+    #[arg(long)]
+    removed: bool,
+
+    #[command(flatten)]
+    plan: PlanOptions,
+}
+
+impl Diff {
+    pub(crate) fn run(&self, output: &mut dyn Write) -> Result<ExitCode> {
+        let inputs = [Input::open(&self.orig)?, Input::open(&self.patched)?];
+        let [one, two] = &inputs;
+        let objects = [one.object()?, two.object()?];
+        let [one, two] = &objects;
+        let found = Comparison::new((one, &self.orig), (two, &self.patched))?;
+        let difference = &found.difference;
+        for (_, after) in &difference.changed {
+            line("changed function", &found.after, *after, output)?;
+        }
+        for id in &difference.added {
+            line(added(&found.after, *id), &found.after, *id, output)?;
+        }
+        for id in difference.removed.iter().filter(|_| self.removed) {
+            line("removed", &found.before, *id, output)?;
+        }
+        for refusal in &difference.refusals {
+            refused(*refusal, &found, output)?;
+        }
+        if difference.changed.is_empty() && difference.refusals.is_empty() {
+            writeln!(output, "nothing changed")?;
+        }
+        self.plan.run(&self.orig, &found, output)?;
+        Ok(if difference.refusals.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(REFUSED)
+        })
+    }
+}
+
+fn added(side: &Side<'_, '_>, id: SymbolId) -> &'static str {
+    match side.object().symbol(id) {
+        Some(symbol) if symbol.is_func() => "new function",
+        _ => "new data",
+    }
+}
+
+/// The name with its source file, where the object tells it.
+fn name(side: &Side<'_, '_>, id: SymbolId) -> String {
+    let name = side.object().symbol(id).map_or("", |symbol| symbol.name);
+    match side.file_of(id) {
+        "" => name.to_owned(),
+        file => format!("{file}: {name}"),
+    }
+}
+
+fn line(what: &str, side: &Side<'_, '_>, id: SymbolId, output: &mut dyn Write) -> io::Result<()> {
+    writeln!(output, "{what} {}", name(side, id))
+}
+
+fn refused(refusal: Refusal, found: &Comparison<'_, '_>, output: &mut dyn Write) -> io::Result<()> {
+    let after = |id| name(&found.after, id);
+    match refusal {
+        Refusal::DataChanged { after: id, .. } => writeln!(
+            output,
+            "REFUSED {}: its initial contents changed, and the running kernel goes on using the old ones\n  \
+             hint: change it from a pre-patch callback, or use a new variable",
+            after(id)
+        ),
+        Refusal::DataResized {
+            after: id,
+            from,
+            to,
+            ..
+        } => writeln!(
+            output,
+            "REFUSED {}: its size changed from {from} to {to} bytes; existing instances keep theirs\n  \
+             hint: keep the layout, and attach new fields with a shadow variable (klp_shadow_alloc)",
+            after(id)
+        ),
+        Refusal::Init { after: id } => writeln!(
+            output,
+            "REFUSED {}: it ran, or was read, when the kernel or module started, and is gone since\n  \
+             hint: do what it does from a post-patch callback",
+            after(id)
+        ),
+        Refusal::NotTraceable { after: id } => writeln!(
+            output,
+            "REFUSED {}: it does not begin with a call of the tracer (notrace, noinstr, or built without it), so that \
+             nothing can be put in its place\n  hint: change its callers instead",
+            after(id)
+        ),
+        Refusal::StateLost { after: id, user } => writeln!(
+            output,
+            "REFUSED {}: {} would start with a fresh copy of this static variable; which of the old ones is meant \
+             cannot be told\n  hint: give it a name of its own in both versions, or keep the state in a shadow variable",
+            after(id),
+            after(user)
+        ),
+        _ => writeln!(output, "REFUSED: {refusal:?}"),
+    }
+}

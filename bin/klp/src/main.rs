@@ -1,0 +1,23 @@
+//! `klp`: livepatch modules for Linux.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod checksum;
+mod cli;
+mod diff;
+mod explain;
+mod names;
+mod output;
+mod plan;
+mod show;
+
+fn main() -> ExitCode {
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    match cli::Cli::parse().run(&mut output) {
+        Ok(code) => code,
+        Err(error) => output::failure(&error, &mut io::stderr()),
+    }
+}

@@ -1,0 +1,4 @@
+//! The target `elf_object` of the crate `fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::parse("elf_object", bytes));

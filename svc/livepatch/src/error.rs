@@ -1,0 +1,44 @@
+//! What can go wrong with files.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be opened or read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no object that this program understands.
+    #[error("understand {}", path.display())]
+    Object {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: elf_index::Error,
+    },
+    /// The checksums of an object cannot be computed.
+    #[error("compute checksums of {}", path.display())]
+    Checksums {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: klp_checksum::Error,
+    },
+    /// The two objects are not builds of the same sources.
+    #[error("compare {} with {}", before.display(), after.display())]
+    Correlate {
+        /// The file before.
+        before: PathBuf,
+        /// The file after.
+        after: PathBuf,
+        /// Why.
+        source: klp_diff::FilesDiffer,
+    },
+}

@@ -1,0 +1,14 @@
+//! Livepatch modules from files to files.
+//!
+//! [`Input`] is the bytes of a file, mapped where that is sound and read elsewhere; inputs are never written.
+//! [`checksums()`] and [`Comparison`] do what takes time on every core.
+
+mod checksums;
+mod comparison;
+mod error;
+mod input;
+
+pub use checksums::{Checksum, checksums};
+pub use comparison::Comparison;
+pub use error::Error;
+pub use input::Input;
