@@ -22,7 +22,22 @@ pub struct CorpusModule {
     pub bytes: Vec<u8>,
 }
 
+/// The module of `testdata`, which its README describes.
+const COMMITTED: &[u8] = include_bytes!("../testdata/committed_one.ko");
+
 impl Corpus {
+    /// The module that is always here.
+    #[must_use]
+    pub fn committed() -> Self {
+        Self {
+            package: "testdata".to_owned(),
+            modules: vec![CorpusModule {
+                name: "committed_one".to_owned(),
+                bytes: COMMITTED.to_vec(),
+            }],
+        }
+    }
+
     /// Reads the modules of a Debian kernel: from the cache, else from the package mirror that this machine uses.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use kernel_symbols::module::Phase;
 use kernel_symbols::{Module, Table};
 use symbol_cases::Corpus;
 
+const COMMITTED: &str = "committed_one";
 const BASE: u64 = 0xffff_ffff_c000_0000;
 const PHASES: [Phase; 2] = [Phase::Live, Phase::Loading];
 
@@ -25,22 +26,41 @@ static CORPUS: LazyLock<Option<Corpus>> = LazyLock::new(|| match Corpus::load() 
     }
 });
 
-/// Every module with its tables; nothing when there are none on this machine.
+/// Every module with its tables: the committed one, and those of Debian when they are on this machine.
 fn each(check: impl Fn(&str, &Module<'_>)) {
-    let Some(corpus) = &*CORPUS else {
-        return;
-    };
-    assert!(
-        corpus.modules.len() >= 900,
-        "{} has {} modules",
-        corpus.package,
-        corpus.modules.len()
-    );
-    for module in &corpus.modules {
+    let committed = Corpus::committed();
+    let mut modules: Vec<_> = committed.modules.iter().collect();
+    if let Some(corpus) = &*CORPUS {
+        let (package, count) = (&corpus.package, corpus.modules.len());
+        assert!(count >= 900, "{package} has {count} modules");
+        modules.extend(&corpus.modules);
+    }
+    for module in modules {
         let parsed = Module::parse(&module.bytes).unwrap();
         assert_eq!(parsed.name().unwrap(), module.name.as_str());
         check(&module.name, &parsed);
     }
+}
+
+/// By hand, from the symbol table that `readelf -s` shows: 7 and 13, in sections whose order in memory is the other
+/// one.
+#[test]
+fn positions_in_the_committed_module_are_those_of_its_symbol_table() {
+    let corpus = Corpus::committed();
+    let module = Module::parse(&corpus.modules[0].bytes).unwrap();
+    let table = module.table(BASE, Phase::Live).unwrap();
+    let at = |position| table.sympos("helper", COMMITTED, position).unwrap();
+    assert_eq!((at(1).index(), at(2).index()), (7, 13));
+    assert!(at(1).address() > at(2).address());
+    assert!(table.sympos("helper", COMMITTED, 0).is_err());
+    let groups = table.duplicates();
+    let changed = groups.iter().filter(|group| group.order_changes());
+    let mut names: Vec<_> = changed.map(|group| group.name().to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["helper", "table"]);
+    // One address, two names: the first of the symbol table.
+    let entry = table.lookup(at(2).address() - 0x20).unwrap();
+    assert_eq!(entry.symbol().name().to_string(), "entry");
 }
 
 #[test]
@@ -112,6 +132,10 @@ fn every_name_of_several_symbols_has_the_positions_of_the_kernel() {
                     let (expected, _) = scan.sympos(text.as_bytes(), position);
                     assert_eq!(found, expected, "{name} {text} {position} {phase:?}");
                 }
+            }
+            if name == COMMITTED {
+                // The totals are those of the package.
+                return;
             }
             let mut totals = totals.borrow_mut();
             let changes = groups.iter().filter(|group| group.order_changes()).count();
