@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::{checksum, diff, explain, show};
 
-/// Builds livepatch modules, and says what it did
+/// Looks into objects of two kernel builds: what changed, and what of it can be livepatched
 #[derive(Debug, clap::Parser)]
 #[command(name = "klp", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
