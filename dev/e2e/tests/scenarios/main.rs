@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 7] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",

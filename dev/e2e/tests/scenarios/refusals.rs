@@ -8,7 +8,6 @@ use e2e::{Command, Series};
 
 use crate::harness::{Lab, Place, Scenario, guest_kernel};
 use crate::host::{Host, check_refusal, update_line};
-use crate::platform::Platform;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A user without any right.
