@@ -13,6 +13,7 @@ mod device;
 mod direct;
 mod look;
 mod offer;
+mod participant;
 mod service;
 mod stamp;
 
@@ -64,6 +65,16 @@ enum Task {
     HoldDevice,
     /// Offer luod and the kernel a file to preserve, and print what each says.
     Offer(offer::Arguments),
+    /// As a program of luod's drop-in folder: everything works.
+    Prepare,
+    /// The same: services stand still.
+    Freeze,
+    /// The same: nothing came of it.
+    Cancel,
+    /// The same: in the next kernel.
+    Boot,
+    /// The same: all is finished.
+    Finish,
     /// Make every mistake a program without luod can make, and print what each leads to.
     DirectMistakes,
 }
@@ -83,6 +94,11 @@ fn main() -> anyhow::Result<()> {
         Task::Sparse(arguments) => look::sparse(&arguments),
         Task::HoldDevice => device::hold(),
         Task::Offer(arguments) => offer::run(&arguments),
+        Task::Prepare => participant::answer("prepare"),
+        Task::Freeze => participant::answer("freeze"),
+        Task::Cancel => participant::answer("cancel"),
+        Task::Boot => participant::answer("boot"),
+        Task::Finish => participant::answer("finish"),
         Task::DirectMistakes => device::mistakes(),
     }
 }

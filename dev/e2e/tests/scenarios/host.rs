@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use e2e::protocol::{Autostart, When};
-use e2e::{Command, Machine, Outcome, Series, artifacts};
+use e2e::{Command, Initramfs, Machine, Outcome, Series, artifacts};
 use serde_json::Value;
 
 use crate::harness::{Lab, guest_kernel};
@@ -39,6 +39,17 @@ impl Host {
         Self::boot_with(lab, kernel, services, "")
     }
 
+    /// Boots `kernel` with luod and what is added to the image.
+    pub(crate) fn boot_adding(
+        lab: &Lab,
+        kernel: Series,
+        add: impl FnOnce(&mut Initramfs) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let mut image = lab.image_with_client()?;
+        add(&mut image)?;
+        Self::boot_image(lab, kernel, image, &[], "")
+    }
+
     /// The same with more words on the kernel's command line.
     pub(crate) fn boot_with(
         lab: &Lab,
@@ -46,7 +57,16 @@ impl Host {
         services: &[(&str, When, &str)],
         cmdline: &str,
     ) -> anyhow::Result<Self> {
-        let mut image = lab.image_with_client()?;
+        Self::boot_image(lab, kernel, lab.image_with_client()?, services, cmdline)
+    }
+
+    fn boot_image(
+        lab: &Lab,
+        kernel: Series,
+        mut image: Initramfs,
+        services: &[(&str, When, &str)],
+        cmdline: &str,
+    ) -> anyhow::Result<Self> {
         image.program(&artifacts::guest_program("luod")?)?;
         image.program(&artifacts::guest_program("luoctl")?)?;
         let luod = [("luod", When::Always, "/bin/luod")];
@@ -175,7 +195,7 @@ impl Host {
         Ok(text.lines().filter_map(number).collect())
     }
 
-    fn until(
+    pub(crate) fn until(
         &self,
         what: &str,
         mut is_so: impl FnMut() -> anyhow::Result<bool>,

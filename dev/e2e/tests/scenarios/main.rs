@@ -20,6 +20,7 @@ mod host;
 mod kvcache;
 mod malformed;
 mod misbehaviour;
+mod participants;
 mod planned;
 mod platform;
 mod refusals;
@@ -67,7 +68,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 12] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 13] = [
     agent::scenarios,
     boot::scenarios,
     cancel::scenarios,
@@ -77,6 +78,7 @@ const ON_BOTH: [fn() -> Vec<Scenario>; 12] = [
     direct::scenarios,
     kvcache::scenarios,
     misbehaviour::scenarios,
+    participants::scenarios,
     refusals::scenarios,
     unfinished::scenarios,
     update::scenarios,
