@@ -1,9 +1,9 @@
 //! A program of luod's drop-in folder: writes down what it is told, and refuses when asked to.
 
 use std::fs::{self, OpenOptions};
-use std::io::{Read as _, Write as _, stdin};
+use std::io::{Read as _, Write as _, stderr, stdin};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 /// What it was told, a line each: the word and the payload.
 const LOG: &str = "/tmp/participant.log";
@@ -20,7 +20,11 @@ pub(crate) fn answer(word: &str) -> anyhow::Result<()> {
     let mut log = log.create(true).append(true).open(LOG)?;
     writeln!(log, "{word} {}", payload.trim())?;
     let is_refused = fs::read(VETO).is_ok_and(|veto| !veto.is_empty());
-    ensure!(word != "prepare" || !is_refused, "told to refuse");
+    if word == "prepare" && is_refused {
+        // The last line is the reason: no backtrace behind it.
+        writeln!(stderr(), "told to refuse")?;
+        std::process::exit(1);
+    }
     match word {
         "prepare" => crate::say!("{}", std::env::var("LIVEUPDATE_FROM")?),
         "freeze" => crate::say!("{} frozen", payload.trim()),
