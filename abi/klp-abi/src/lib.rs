@@ -24,7 +24,10 @@ extern crate std;
 pub mod names;
 pub mod records;
 
-pub use names::{KlpRelaSection, KlpSymbol, NameError};
+pub use names::{
+    KlpRelaSection, KlpSymbol, NameError, OBJECT_NAME_BYTES, RELA_PREFIX, SYMBOL_NAME_BYTES,
+    SYMBOL_PREFIX, parse_rela_section, parse_symbol,
+};
 pub use records::{FuncExt, ObjectExt, RelocRecord, SymChecksum};
 
 /// `SHN_LIVEPATCH`: section number of a symbol that the livepatch core resolves (`include/uapi/linux/elf.h`, v7.3).

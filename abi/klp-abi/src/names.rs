@@ -47,9 +47,15 @@ pub enum NameError {
         /// Bytes found.
         len: usize,
     },
-    /// No decimal position behind the comma.
-    #[error("no decimal symbol position behind the last comma")]
+    /// No decimal position behind the comma, or one too large.
+    #[error("no decimal symbol position behind the comma")]
     Position,
+    /// Something behind the position. The kernel reads over it.
+    #[error("{bytes} bytes behind the position, which the kernel reads over")]
+    Trailing {
+        /// How many.
+        bytes: usize,
+    },
     /// No section behind the object.
     #[error("no section's name behind the object's")]
     Section,
@@ -80,15 +86,10 @@ impl<'n> KlpSymbol<'n> {
     ///
     /// When the kernel could not read it.
     pub fn parse(name: &'n str) -> Result<Self, NameError> {
-        let rest = name.strip_prefix(SYMBOL_PREFIX).ok_or(NameError::Prefix {
-            expected: SYMBOL_PREFIX,
-        })?;
-        let len = rest.len();
-        let (object, rest) = rest.split_once('.').ok_or(NameError::Object { len })?;
-        let (symbol, sympos) = rest.split_once(',').ok_or(NameError::Position)?;
-        let is_decimal = !sympos.is_empty() && sympos.bytes().all(|byte| byte.is_ascii_digit());
-        let sympos = sympos.parse().ok().filter(|_| is_decimal);
-        Self::new(object, symbol, sympos.ok_or(NameError::Position)?)
+        let (object, symbol, sympos) = parse_symbol(name.as_bytes())?;
+        // Split at characters of one byte, text stays text.
+        let text = |bytes| core::str::from_utf8(bytes).unwrap_or_default();
+        Self::new(text(object), text(symbol), sympos)
     }
 
     /// Name of the module, or `vmlinux`.
@@ -150,11 +151,9 @@ impl<'n> KlpRelaSection<'n> {
     ///
     /// When the kernel could not read it.
     pub fn parse(name: &'n str) -> Result<Self, NameError> {
-        let rest = name.strip_prefix(RELA_PREFIX).ok_or(NameError::Prefix {
-            expected: RELA_PREFIX,
-        })?;
-        let (object, section) = rest.split_once('.').ok_or(NameError::Section)?;
-        Self::new(object, section)
+        let (object, section) = parse_rela_section(name.as_bytes())?;
+        let text = |bytes| core::str::from_utf8(bytes).unwrap_or_default();
+        Self::new(text(object), text(section))
     }
 
     /// Name of the module whose loading the relocations wait for, or `vmlinux`.
@@ -174,6 +173,57 @@ impl fmt::Display for KlpRelaSection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{RELA_PREFIX}{}.{}", self.object, self.section)
     }
+}
+
+/// Object, symbol and position in the name of a symbol, whose bytes need be no text.
+///
+/// # Errors
+///
+/// When the kernel could not read it, or would read over a part of it.
+pub fn parse_symbol(name: &[u8]) -> Result<(&[u8], &[u8], u64), NameError> {
+    let (object, rest) = split_object(name, SYMBOL_PREFIX)?;
+    let rest = rest.unwrap_or_default();
+    let len = rest.iter().take_while(|&&byte| byte != b',').count();
+    let is_name = (1..=SYMBOL_NAME_BYTES).contains(&len);
+    let split = rest.split_at_checked(len).filter(|_| is_name);
+    let (symbol, rest) = split.ok_or(NameError::Symbol { len })?;
+    let number = rest.strip_prefix(b",").ok_or(NameError::Position)?;
+    let digits = number.iter().take_while(|it| it.is_ascii_digit()).count();
+    let (digits, trailing) = number.split_at_checked(digits).unwrap_or_default();
+    let sympos = core::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| digits.parse().ok());
+    let sympos = sympos.ok_or(NameError::Position)?;
+    if !trailing.is_empty() {
+        let bytes = trailing.len();
+        return Err(NameError::Trailing { bytes });
+    }
+    Ok((object, symbol, sympos))
+}
+
+/// Object and section in the name of a section of relocations. The section has a dot of its own only if there are two.
+///
+/// # Errors
+///
+/// When the kernel could not read it, or would read over a part of it.
+pub fn parse_rela_section(name: &[u8]) -> Result<(&[u8], &[u8]), NameError> {
+    let (object, section) = split_object(name, RELA_PREFIX)?;
+    let section = section.filter(|section| !section.is_empty());
+    Ok((object, section.ok_or(NameError::Section)?))
+}
+
+/// The object behind the prefix, and what is behind its dot.
+fn split_object<'n>(
+    name: &'n [u8],
+    expected: &'static str,
+) -> Result<(&'n [u8], Option<&'n [u8]>), NameError> {
+    let rest = name.strip_prefix(expected.as_bytes());
+    let rest = rest.ok_or(NameError::Prefix { expected })?;
+    let len = rest.iter().take_while(|&&byte| byte != b'.').count();
+    let is_name = (1..=OBJECT_NAME_BYTES).contains(&len);
+    let split = rest.split_at_checked(len).filter(|_| is_name);
+    let (object, rest) = split.ok_or(NameError::Object { len })?;
+    Ok((object, rest.strip_prefix(b".")))
 }
 
 fn check_object(object: &str) -> Result<(), NameError> {

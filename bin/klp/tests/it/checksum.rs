@@ -253,10 +253,10 @@ fn a_function_further_up_does_not_change_those_below() {
 #[test]
 fn a_rust_literal_is_seen_and_a_moved_line_is_not() {
     let source = "#![no_std]
-        unsafe extern \"C\" { fn emit(text: *const u8, len: usize); }
+        pub trait Emit { fn emit(&mut self, text: &str); }
         CHANGE_LINE
-        #[unsafe(no_mangle)] pub fn f() { let t = \"CHANGE\"; unsafe { emit(t.as_ptr(), t.len()) } }
-        #[unsafe(no_mangle)] pub fn below(v: &[u32], n: usize) -> u32 { v[n] }
+        #[no_mangle] pub fn f(to: &mut dyn Emit) { to.emit(\"CHANGE\") }
+        #[no_mangle] pub fn below(v: &[u32], n: usize) -> u32 { v[n] }
         ";
     let workshop = Workshop::new();
     let build = |name: &str, line: &str, text: &str| {

@@ -75,7 +75,7 @@ impl Workshop {
         let mut command = Command::new("rustc");
         command
             .current_dir(&folder)
-            .args(["--crate-type", "lib", "--emit", "obj", "--edition", "2024"])
+            .args(["--crate-type", "lib", "--emit", "obj", "--edition", "2021"])
             .args([
                 "-C",
                 "opt-level=2",

@@ -10,10 +10,7 @@ use crate::elf::Section;
 use crate::module::Module;
 use crate::name::Name;
 
-/// Flag of sections with relocations that livepatch applies (`include/uapi/linux/elf.h`, v7.3).
-pub const SHF_RELA_LIVEPATCH: u64 = 0x0010_0000;
-/// Section number of symbols that livepatch resolves.
-pub const SHN_LIVEPATCH: u16 = 0xff20;
+pub use klp_abi::{SHF_RELA_LIVEPATCH, SHN_LIVEPATCH};
 
 /// A section of livepatch relocations, or one that looks like it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +75,8 @@ pub(super) fn ordinary<'m, 'd>(
 }
 
 fn is_klp(section: &Section<'_>) -> bool {
-    section.flags.0 & SHF_RELA_LIVEPATCH != 0 || section.name.starts_with(b".klp.rela.")
+    section.flags.0 & SHF_RELA_LIVEPATCH != 0
+        || section.name.starts_with(klp_abi::RELA_PREFIX.as_bytes())
 }
 
 fn target<'d>(module: &Module<'d>, section: &Section<'d>) -> Option<Name<'d>> {
