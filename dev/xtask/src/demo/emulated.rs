@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -136,6 +136,10 @@ impl Emulated {
             if String::from_utf8_lossy(&log).contains(text) {
                 return Ok(());
             }
+            let said = fs::read_to_string(self.log("commands.log")).unwrap_or_default();
+            if let Some(refusal) = said.lines().find(|line| line.starts_with("error: ")) {
+                bail!("a command on the machine failed: {refusal}");
+            }
             if let Some(status) = self.machine.try_wait()? {
                 bail!("the machine ended: {status}");
             }
@@ -183,9 +187,6 @@ impl Host for Emulated {
     }
 
     fn update(&mut self) -> Result<()> {
-        // The kernel of an emulated machine is not looked into: any file will do.
-        let kernel = Path::new("next-kernel");
-        fs::write(self.folder.path().join(kernel), "Linux 7.3.4, as it were")?;
         self.enter(&self.update_command())?;
         self.wait_log("kvcache.log", "arena kept over a live update")
     }
