@@ -21,14 +21,24 @@ use crate::qemu::{Hardware, MemoryBacking, Qemu, Software};
 pub const COMMAND_LINE: &str = "console=ttyS0 liveupdate=on kho=on retain_initrd panic=-1 oops=panic \
                        tsc=reliable no_timer_check printk.devkmsg=on";
 
-/// Memory unless a scenario asks for another. By default KHO reserves two scratch areas, each of
-/// twice what the kernel has reserved when it boots (`kho_reserve_scratch`,
-/// `kernel/liveupdate/kexec_handover.c`, v7.2 and v7.3): here 160 to 220 MiB each, and more with a
-/// larger image. The randomised place of the kernel splits the memory, so that both fit for sure
-/// only when there is room for three. With 512 MiB now and then one does not, with 1 GiB and the
-/// largest images once in hundreds of boots, and KHO turns itself off ("Failed to reserve scratch
-/// area").
+/// Memory unless a scenario asks for another.
+///
+/// By default KHO reserves twice what the kernel has reserved when it boots, R, for all areas that
+/// may lie anywhere; then the same for each NUMA node, and here the areas just made count as
+/// reserved (`scratch_size_update`, `scratch_size_node` in `kernel/liveupdate/kexec_handover.c`,
+/// `memblock_alloc_range_nid` in `mm/memblock.c`, v7.2 and v7.3): 2 R and 4 to 6 R, each in one
+/// piece. The kernel's randomised place splits the memory. Without room for either KHO turns itself
+/// off ("Failed to reserve scratch area").
+///
+/// R is 60 to 80 MiB up to 2816 MiB, and both fit. From there on q35 puts the memory beyond 2 GiB
+/// above the gap for devices, where the kernel wants bounce buffers too: R is 150 MiB, and the node's
+/// area of 0.9 GiB does not fit beside an unlucky kernel in 2 + 1 GiB. So either less than that, or
+/// [`LARGE_MEMORY_MIB`].
 const MEMORY_MIB: u32 = 1536;
+
+/// Memory of a machine that needs more than 2816 MiB: with 3 GiB above the gap for devices there is
+/// room for scratch wherever the kernel lies.
+pub const LARGE_MEMORY_MIB: u32 = 5120;
 
 /// Longest boot, in emulation on a busy host.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);

@@ -43,7 +43,7 @@ mod machine;
 mod qemu;
 
 pub use accel::Accel;
-pub use builder::{Builder, COMMAND_LINE, ElfMachine};
+pub use builder::{Builder, COMMAND_LINE, ElfMachine, LARGE_MEMORY_MIB};
 pub use command::{Command, Outcome};
 pub use debugger::Debugger;
 pub use e2e_protocol as protocol;

@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -146,14 +145,22 @@ pub(crate) fn guest_kernel(series: Series) -> String {
     format!("/boot/{}/bzImage", series.name())
 }
 
-/// How long each scenario took, in the order of their ends.
-type Times = Arc<Mutex<Vec<(String, Duration)>>>;
+/// What is told of each scenario once all are done.
+type Endings = Arc<Mutex<Vec<Ending>>>;
+
+/// How a scenario ended.
+struct Ending {
+    name: String,
+    took: Duration,
+    /// Why it failed, if it did.
+    failure: Option<String>,
+}
 
 /// Runs the scenarios that the command line selects.
 pub(crate) fn run(scenarios: Vec<Scenario>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(MACHINES);
-    let times = Times::default();
+    let endings = Endings::default();
     let mut trials = Vec::new();
     let mut left_out: BTreeMap<(String, &str), usize> = BTreeMap::new();
     for scenario in scenarios {
@@ -161,15 +168,20 @@ pub(crate) fn run(scenarios: Vec<Scenario>) -> ExitCode {
         match scenario.place.hindrance() {
             None => {
                 let name = format!("{EMULATED}{name}");
-                let (run_fn, times) = (Arc::clone(&run_fn), Arc::clone(&times));
-                trials.push(trial(name, Platform::Emulated, run_fn, times));
+                let (run_fn, endings) = (Arc::clone(&run_fn), Arc::clone(&endings));
+                trials.push(trial(name, Platform::Emulated, run_fn, endings));
             }
             Some(why) => {
                 let (family, _) = name.split_once("::").unwrap_or((&name, ""));
                 *left_out.entry((family.to_owned(), why)).or_default() += 1;
             }
         }
-        trials.push(trial(name, Platform::Kernel, run_fn, Arc::clone(&times)));
+        trials.push(trial(
+            name,
+            Platform::Kernel,
+            run_fn,
+            Arc::clone(&endings),
+        ));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list && arguments.filter.is_none() {
@@ -178,7 +190,7 @@ pub(crate) fn run(scenarios: Vec<Scenario>) -> ExitCode {
         let text: String = lines.collect();
         print(&format!("not on the emulated machine:{text}"));
     }
-    print_times(&times);
+    print_endings(&endings);
     conclusion.exit_code()
 }
 
@@ -190,18 +202,23 @@ fn print(text: &str) {
     println!("{text}");
 }
 
-fn print_times(times: &Times) {
-    let mut text = String::new();
-    for (name, took) in times.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        // Writing to a string cannot fail.
-        let _infallible = writeln!(text, "{:7.2} s  {name}", took.as_secs_f64());
-    }
-    if !text.is_empty() {
-        print(&format!("times:\n{text}"));
+/// Prints the times, then the failures: what stands last is what a log that is cut short keeps.
+fn print_endings(endings: &Endings) {
+    let endings = endings.lock().unwrap_or_else(PoisonError::into_inner);
+    let times = endings
+        .iter()
+        .map(|ending| format!("\n{:7.2} s  {}", ending.took.as_secs_f64(), ending.name));
+    let failures = endings.iter().filter_map(|ending| {
+        let why = ending.failure.as_ref()?;
+        Some(format!("\nfailed: {}\n  {why}", ending.name))
+    });
+    if !endings.is_empty() {
+        print(&format!("times:{}", times.collect::<String>()));
+        print(&failures.collect::<String>());
     }
 }
 
-fn trial(name: String, platform: Platform, run_fn: RunFn, times: Times) -> Trial {
+fn trial(name: String, platform: Platform, run_fn: RunFn, endings: Endings) -> Trial {
     Trial::ignorable_test(name.clone(), move || {
         let lab = Lab {
             folder: log_folder(&name)?,
@@ -215,24 +232,30 @@ fn trial(name: String, platform: Platform, run_fn: RunFn, times: Times) -> Trial
         {
             return Ok(Completion::ignored_with(missing));
         }
-        let took = (name, start.elapsed());
-        times
+        let failure = match ended {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+                Some(causes.join("\n  because: "))
+            }
+            Err(panic) => Some(format!("assertion: {}", panic_text(panic.as_ref()))),
+        };
+        let ending = Ending {
+            name,
+            took: start.elapsed(),
+            failure: failure.clone(),
+        };
+        endings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(took);
-        let error = match ended {
-            Ok(Ok(())) => {
-                // The image is large and made of known parts; a failed scenario keeps it.
-                let _absent = fs::remove_file(lab.folder.join(IMAGE));
-                return Ok(Completion::Completed);
-            }
-            Ok(Err(error)) => error,
-            Err(panic) => anyhow::anyhow!("assertion: {}", panic_text(panic.as_ref())),
+            .push(ending);
+        let Some(failure) = failure else {
+            // The image is large and made of known parts; a failed scenario keeps it.
+            let _absent = fs::remove_file(lab.folder.join(IMAGE));
+            return Ok(Completion::Completed);
         };
         let report = logs::report(&lab.folder, REPORT_LINES);
-        let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
-        let causes = causes.join("\n  because: ");
-        Err(Failed::from(format!("{causes}\n\n{report}")))
+        Err(Failed::from(format!("{failure}\n\n{report}")))
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use e2e::protocol::{Autostart, When};
-use e2e::{Command, Machine, Series, artifacts};
+use e2e::{Command, LARGE_MEMORY_MIB, Machine, Series, artifacts};
 use serde_json::Value;
 
 use crate::harness::{Lab, Scenario, guest_kernel};
@@ -55,7 +55,10 @@ pub(crate) fn machine(
     autostart.extend(services.iter().map(|(name, command)| start(name, command)));
     image.autostart(&autostart)?;
     let kernel = lab.kernel(kernel)?;
-    Ok(lab.machine(&kernel, image)?.memory_mib(3072).boot()?)
+    Ok(lab
+        .machine(&kernel, image)?
+        .memory_mib(LARGE_MEMORY_MIB)
+        .boot()?)
 }
 
 /// A service that starts at every boot.

@@ -13,7 +13,6 @@ use crate::prerequisites::{self, Purpose};
 use crate::workspace::Workspace;
 
 const SOCKET: &str = "/run/kv.sock";
-const MEMORY_MIB: u32 = 3072;
 /// Longest time for a program in the guest, in emulation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -42,7 +41,7 @@ pub(super) fn boot(workspace: &Workspace) -> Result<(Vm, Steps)> {
         service("luod", When::Always, "/bin/luod"),
         service("kvcache", When::Always, &kvcache),
     ];
-    let host = host::Host::boot(&kernels, &services, MEMORY_MIB, &logs)?;
+    let host = host::Host::boot(&kernels, &services, e2e::LARGE_MEMORY_MIB, &logs)?;
     host.machine.wait_log("kvcache", "arena new", PATIENCE)?;
     let status = host.luoctl("status")?;
     steps.done(&format!(

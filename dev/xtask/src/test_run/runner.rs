@@ -79,6 +79,7 @@ fn unit_runner() -> UnitRunner {
 fn run_steps(steps: &[Step], context: &Context) -> Counts {
     let mut total = Counts::default();
     let mut bad: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut failures = Vec::new();
     for step in steps {
         let started = Instant::now();
         let outcome = strictly(context.strictness, outcome_of(step, &bad, context));
@@ -88,8 +89,14 @@ fn run_steps(steps: &[Step], context: &Context) -> Counts {
             "ok" => None,
             other => bad.insert(step.name, other),
         };
-        print(step.name, word, started.elapsed(), &outcome);
+        let lines = lines_of(step.name, word, started.elapsed(), &outcome);
+        lines.iter().for_each(|line| output::line(line));
+        if word == "FAILED" {
+            failures.extend(lines);
+        }
     }
+    // Once more, where nobody has to look for them.
+    failures.iter().for_each(|line| output::line(line));
     total
 }
 
@@ -143,7 +150,7 @@ fn verdict(outcome: &Outcome) -> (&'static str, Counts) {
     }
 }
 
-fn print(name: &str, word: &str, elapsed: Duration, outcome: &Outcome) {
+fn lines_of(name: &str, word: &str, elapsed: Duration, outcome: &Outcome) -> Vec<String> {
     let mut line = format!("{word:<8}{name:<16}{:>7.1}s", elapsed.as_secs_f64());
     let mut below = Vec::new();
     match outcome {
@@ -163,10 +170,9 @@ fn print(name: &str, word: &str, elapsed: Duration, outcome: &Outcome) {
         Outcome::Failed(error) => below.push(output::causes(error)),
         Outcome::Skipped(reason) => below.push(reason.clone()),
     }
-    output::line(&line);
-    for text in below.iter().flat_map(|note| note.lines()) {
-        output::line(&format!("        {text}"));
-    }
+    let below = below.iter().flat_map(|note| note.lines());
+    let below = below.map(|text| format!("        {text}"));
+    std::iter::once(line).chain(below).collect()
 }
 
 #[cfg(test)]
