@@ -30,11 +30,14 @@ const fn step(name: &'static str, needs: &'static [&'static str], run: StepFn) -
     Step { name, needs, run }
 }
 
+/// What the README tells everybody to try first.
+const DEMO: Step = step("demo", &[], demo);
+
 /// Lists the steps of an extent.
 pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
     let mut steps = match extent {
         Extent::Quick => [on_this_machine(), on_emulated_machines(context)].concat(),
-        Extent::Full => [on_this_machine(), before_machines()].concat(),
+        Extent::Full => [on_this_machine(), vec![DEMO], before_machines()].concat(),
         Extent::Scenarios(_) => before_machines(),
     };
     if *extent == Extent::Full {
@@ -73,6 +76,7 @@ fn on_emulated_machines(context: &Context) -> Vec<Step> {
     vec![
         step("guest programs", &[], guest_programs),
         step("emulated machine tests", needs, emulated_tests),
+        DEMO,
     ]
 }
 
@@ -173,6 +177,10 @@ fn doctests(context: &Context) -> Result<Report> {
 fn bounded_fuzz(context: &Context) -> Result<Report> {
     let workspace = &context.workspace;
     context.check("fuzz", fuzz::command(workspace, 0, fuzz::BOUNDED, None))
+}
+
+fn demo(context: &Context) -> Result<Report> {
+    context.check("demo", context.cargo(&["xtask", "demo"]))
 }
 
 fn machine_tools(_: &Context) -> Result<Report> {
@@ -315,7 +323,7 @@ mod tests {
         let tests = json!({ "machine-tests": ["scenarios"], "emulated-tests": ["scenarios"] });
         let declared = context(&json!({ "xtask": tests }));
         let quick = names(&Extent::Quick, &declared);
-        assert!(quick.ends_with(&["guest programs", "emulated machine tests"]));
+        assert!(quick.ends_with(&["guest programs", "emulated machine tests", "demo"]));
         assert!(!quick.contains(&"kernels") && !quick.contains(&"machine tests"));
         assert!(!names(&Extent::Full, &declared).contains(&"emulated machine tests"));
     }
