@@ -19,8 +19,7 @@ pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// Most descriptors with one message.
 pub const MAX_FDS: usize = 16;
 
-/// Bytes asked for in the first read of a message: most are shorter, and every idle connection keeps
-/// as many.
+/// Bytes asked for in the first read of a message: most are shorter.
 const FIRST_READ_BYTES: usize = 2 << 10;
 /// Bytes asked for in one read of a long message.
 const READ_BYTES: usize = 64 << 10;
@@ -34,10 +33,25 @@ pub struct Frame {
     pub fds: Vec<OwnedFd>,
 }
 
+/// What a look without waiting found.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// A message.
+    Frame(Frame),
+    /// None yet, or part of one.
+    Nothing,
+    /// The peer hung up between two.
+    End,
+}
+
 /// One end of a connection.
 #[derive(Debug)]
 pub struct Channel {
     stream: UnixStream,
+    /// Longest message taken from the peer, in bytes without its NUL.
+    limit: usize,
+    /// A message was sent in part: whatever follows would be taken for its rest.
+    is_broken: bool,
     /// Bytes read and not yet handed out.
     inbox: Vec<u8>,
     /// How much of `inbox` is known to have no NUL.
@@ -49,8 +63,15 @@ pub struct Channel {
 impl Channel {
     /// Wraps a connected socket.
     pub const fn new(stream: UnixStream) -> Self {
+        Self::with_limit(stream, MAX_MESSAGE_BYTES)
+    }
+
+    /// Takes messages up to `limit` bytes only.
+    pub(crate) const fn with_limit(stream: UnixStream, limit: usize) -> Self {
         Self {
             stream,
+            limit,
+            is_broken: false,
             inbox: Vec::new(),
             searched: 0,
             fds: Vec::new(),
@@ -66,34 +87,49 @@ impl Channel {
     ///
     /// # Errors
     /// [`WireError::Io`]; [`WireError::TooManyDescriptors`] past [`MAX_FDS`];
-    /// [`WireError::TooLong`] past [`MAX_MESSAGE_BYTES`].
+    /// [`WireError::TooLong`] past [`MAX_MESSAGE_BYTES`]; [`WireError::Closed`] when an earlier message
+    /// could be sent in part only.
     pub fn send(
         &mut self,
         message: &impl Serialize,
         fds: &[BorrowedFd<'_>],
     ) -> Result<(), WireError> {
+        if self.is_broken {
+            return Err(WireError::Closed);
+        }
         if fds.len() > MAX_FDS {
             return Err(WireError::TooManyDescriptors { limit: MAX_FDS });
         }
-        let mut bytes = serde_json::to_vec(message)?;
-        if bytes.len() > MAX_MESSAGE_BYTES {
-            return Err(WireError::TooLong {
-                limit: MAX_MESSAGE_BYTES,
-            });
-        }
-        bytes.push(0);
-        let sent = self.send_some(&bytes, fds)?;
-        io::Write::write_all(&mut self.stream, bytes.get(sent..).unwrap_or_default())?;
-        Ok(())
+        let bytes = encode(message)?;
+        let sent = self.send_some(&bytes, fds, SendFlags::empty());
+        let rest = sent.and_then(|sent| {
+            let rest = bytes.get(sent..).unwrap_or_default();
+            Ok(io::Write::write_all(&mut self.stream, rest)?)
+        });
+        self.is_broken = rest.is_err();
+        rest
     }
 
-    fn send_some(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize, WireError> {
+    /// Sends as much of an encoded message as the socket takes now; the number of bytes.
+    pub(crate) fn send_now(&self, bytes: &[u8]) -> Result<usize, WireError> {
+        match self.send_some(bytes, &[], SendFlags::DONTWAIT) {
+            Err(WireError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            other => other,
+        }
+    }
+
+    fn send_some(
+        &self,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+        flags: SendFlags,
+    ) -> Result<usize, WireError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
             return Err(WireError::TooManyDescriptors { limit: MAX_FDS });
         }
-        let flags = SendFlags::NOSIGNAL;
+        let flags = SendFlags::NOSIGNAL | flags;
         let data = [IoSlice::new(bytes)];
         rustix::io::retry_on_intr(|| rustix::net::sendmsg(&self.stream, &data, &mut control, flags))
             .map_err(|errno| WireError::Io(errno.into()))
@@ -108,17 +144,46 @@ impl Channel {
             if let Some(frame) = self.take_frame()? {
                 return Ok(Some(frame));
             }
-            if self.inbox.len() > MAX_MESSAGE_BYTES {
-                return Err(WireError::TooLong {
-                    limit: MAX_MESSAGE_BYTES,
-                });
+            if self.read_some(RecvFlags::empty())? == 0 {
+                return self.end().map(|()| None);
             }
-            if self.read_some()? == 0 {
-                return match self.inbox.len() {
-                    0 => Ok(None),
-                    bytes => Err(WireError::Truncated { bytes }),
-                };
+        }
+    }
+
+    /// The next message if all of it is there; never waits.
+    ///
+    /// # Errors
+    /// As [`Channel::receive`].
+    pub(crate) fn receive_now(&mut self) -> Result<Received, WireError> {
+        loop {
+            if let Some(frame) = self.take_frame()? {
+                return Ok(Received::Frame(frame));
             }
+            match self.read_some(RecvFlags::DONTWAIT) {
+                Ok(0) => return self.end().map(|()| Received::End),
+                Ok(_) => {}
+                Err(WireError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Thousands of connections wait most of their lives.
+                    if self.inbox.is_empty() {
+                        self.inbox = Vec::new();
+                    }
+                    return Ok(Received::Nothing);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether bytes of another message were read already.
+    pub(crate) const fn has_more(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// What it means that no more bytes come.
+    const fn end(&self) -> Result<(), WireError> {
+        match self.inbox.len() {
+            0 => Ok(()),
+            bytes => Err(WireError::Truncated { bytes }),
         }
     }
 
@@ -126,6 +191,9 @@ impl Channel {
         let unsearched = self.inbox.get(self.searched..).unwrap_or_default();
         let Some(found) = unsearched.iter().position(|&byte| byte == 0) else {
             self.searched = self.inbox.len();
+            if self.searched > self.limit {
+                return Err(WireError::TooLong { limit: self.limit });
+            }
             return Ok(None);
         };
         let rest = self.inbox.split_off(self.searched + found + 1);
@@ -141,7 +209,7 @@ impl Channel {
         }))
     }
 
-    fn read_some(&mut self) -> Result<usize, WireError> {
+    fn read_some(&mut self, flags: RecvFlags) -> Result<usize, WireError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let old_len = self.inbox.len();
@@ -151,7 +219,7 @@ impl Channel {
         let wanted = old_len.clamp(FIRST_READ_BYTES, READ_BYTES);
         self.inbox.resize(old_len + wanted, 0);
         let (_, free) = self.inbox.split_at_mut(old_len);
-        let answer = receive_message(&self.stream, free, &mut control);
+        let answer = receive_message(&self.stream, free, &mut control, flags);
         let read = answer.as_ref().map_or(0, |(bytes, _)| *bytes);
         self.inbox.truncate(old_len + read);
         let (_, flags) = answer?;
@@ -167,14 +235,28 @@ impl Channel {
     }
 }
 
+/// A message as it travels, with its NUL.
+pub(crate) fn encode(message: &impl Serialize) -> Result<Vec<u8>, WireError> {
+    let mut bytes = serde_json::to_vec(message)?;
+    if bytes.len() > MAX_MESSAGE_BYTES {
+        return Err(WireError::TooLong {
+            limit: MAX_MESSAGE_BYTES,
+        });
+    }
+    bytes.push(0);
+    Ok(bytes)
+}
+
 fn receive_message(
     stream: &UnixStream,
     free: &mut [u8],
     control: &mut RecvAncillaryBuffer<'_>,
+    flags: RecvFlags,
 ) -> Result<(usize, ReturnFlags), WireError> {
+    let flags = RecvFlags::CMSG_CLOEXEC | flags;
     loop {
         let mut data = [IoSliceMut::new(free)];
-        match rustix::net::recvmsg(stream, &mut data, control, RecvFlags::CMSG_CLOEXEC) {
+        match rustix::net::recvmsg(stream, &mut data, control, flags) {
             Ok(message) => return Ok((message.bytes, message.flags)),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(WireError::Io(errno.into())),

@@ -5,8 +5,8 @@
 //!
 //! * [`Channel`] sends and receives messages;
 //! * [`Client`] calls methods;
-//! * [`Server`] answers them through a [`Handler`], one thread a connection, and answers
-//!   `org.varlink.service` (introspection) itself.
+//! * [`Server`] answers them through a [`Handler`], with a thread for each call under way and none for
+//!   the connections that wait, and answers `org.varlink.service` (introspection) itself.
 //!
 //! Why not one of the published crates: they need an async runtime on both sides, and a service
 //! that only wants its memory back should not have to bring one.
@@ -25,4 +25,4 @@ pub use channel::{Channel, Frame, MAX_FDS, MAX_MESSAGE_BYTES};
 pub use client::{CallError, Client};
 pub use error::WireError;
 pub use message::{Request, Response};
-pub use server::{Handler, Interface, Peer, Replies, Server, ServerInfo};
+pub use server::{Handler, Interface, Peer, Replies, Server, ServerInfo, Source, Waker};

@@ -41,6 +41,17 @@ const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
+impl Response {
+    /// One answer, with more to come.
+    pub(crate) const fn one_of_many(parameters: Value) -> Self {
+        Self {
+            parameters,
+            continues: true,
+            error: None,
+        }
+    }
+}
+
 impl Request {
     /// Interface and method apart; a method without an interface has an empty one.
     pub fn split(&self) -> (&str, &str) {

@@ -149,7 +149,7 @@ fn content(fd: &OwnedFd) -> String {
 }
 
 fn subscribe(boot: &Boot, peer: &Peer, service: &str) {
-    let mailbox = Arc::new(Mailbox::new().unwrap());
+    let mailbox = Arc::new(Mailbox::default());
     let subscription = Subscription {
         connection: peer.connection,
         mailbox,

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::Engine;
 use crate::host::LoadRequest;
-use crate::mailbox::{Delivery, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::state::Subscription;
 
 /// How `luod` introduces itself.
@@ -175,25 +175,15 @@ impl Wire {
         }
     }
 
-    /// Sends notices until one side hangs up.
+    /// Has notices sent until one side hangs up.
     fn subscribe(&self, peer: &Peer, service: &str, replies: &mut Replies<'_>) -> Answer {
-        let mailbox = Mailbox::new().map_err(|errno| Refusal::new(Code::Internal, errno))?;
-        let mailbox = Arc::new(mailbox);
+        let mailbox = Arc::new(Mailbox::new(replies.waker()));
         let subscription = Subscription {
             connection: peer.connection,
             mailbox: Arc::clone(&mailbox),
         };
         self.0.set_subscription(peer, service, subscription)?;
-        loop {
-            match mailbox.wait(replies.as_fd()) {
-                Delivery::HungUp => return Ok(Err(WireError::Closed)),
-                Delivery::Notice(notice) => {
-                    if let Err(error) = replies.continues(&notice) {
-                        return Ok(Err(error));
-                    }
-                }
-            }
-        }
+        Ok(replies.stream(mailbox))
     }
 }
 
