@@ -10,14 +10,21 @@
 //! | 12 | checksum u32 | CRC-32 (IEEE) of the payload |
 //! | 16 | length u64 | of the payload in bytes |
 //! | 24 | payload | JSON of [`Journal`] |
+//! | 24 + length | changes | since the payload was written; only where `reader` is 2 or more |
+//!
+//! A change is its length u32, the CRC-32 of its JSON u32, and the JSON; a length of zero ends them,
+//! and so does the end of the bytes, even inside a change. What is handed over to the next kernel has
+//! no changes.
 //!
 //! The first 24 bytes never change. The payload evolves: an older reader ignores fields it does
 //! not know, every field added later states its default when absent. A change an older reader
 //! would misunderstand raises `reader`, and that reader refuses with [`JournalError::TooNew`].
 
-mod encoder;
+mod log;
+mod writer;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -26,14 +33,16 @@ use crate::manifest::ServiceRecord;
 use crate::phase::Phase;
 use crate::timeline::Timeline;
 
-pub use encoder::Encoder;
+pub use writer::{Writer, Written};
 
 /// First bytes of a journal.
 pub const MAGIC: [u8; 8] = *b"LUODJRNL";
 /// Version this code writes, and the newest `reader` it satisfies.
-pub const VERSION: u16 = 1;
-/// Oldest reader that understands what this code writes.
+pub const VERSION: u16 = 2;
+/// Oldest reader that understands a journal without changes behind it.
 const OLDEST_READER: u16 = 1;
+/// First version whose journals may have changes behind the payload.
+const FIRST_WITH_CHANGES: u16 = 2;
 /// Bytes before the payload.
 pub const HEADER_LEN: usize = 24;
 /// Longest payload: room for 100,000 items; bounds what a reader allocates.
@@ -47,7 +56,7 @@ pub struct Journal {
     pub phase: Phase,
     /// What is kept for whom.
     #[serde(default)]
-    pub services: Vec<ServiceRecord>,
+    pub services: Vec<Arc<ServiceRecord>>,
     /// The update under way, or the last one. Default when absent: none since the cold boot.
     #[serde(default)]
     pub update: Option<UpdateRecord>,
@@ -116,14 +125,19 @@ pub enum ProgramState {
 impl Journal {
     /// The service of this name.
     pub fn service(&self, name: &str) -> Option<&ServiceRecord> {
-        self.services.iter().find(|service| service.name == name)
+        let service = self.services.iter().find(|service| service.name == name);
+        service.map(|service| &**service)
     }
 
     /// The service of this name, to change it.
     pub fn service_mut(&mut self, name: &str) -> Option<&mut ServiceRecord> {
-        self.services
-            .iter_mut()
-            .find(|service| service.name == name)
+        let mut all = self.services.iter_mut();
+        all.find(|service| service.name == name).map(Arc::make_mut)
+    }
+
+    /// Every service, to change it.
+    pub fn services_mut(&mut self) -> impl Iterator<Item = &mut ServiceRecord> {
+        self.services.iter_mut().map(Arc::make_mut)
     }
 
     /// Names of services whose sessions came over and are not finished.
@@ -186,22 +200,23 @@ pub enum JournalError {
 /// [`JournalError::Payload`] when it cannot be written as JSON, which no journal of ours does.
 pub fn encode(journal: &Journal) -> Result<Vec<u8>, JournalError> {
     let payload = serde_json::to_vec(journal).map_err(JournalError::Payload)?;
-    Ok(with_header(&payload))
+    Ok(with_header(&payload, OLDEST_READER))
 }
 
-fn with_header(payload: &[u8]) -> Vec<u8> {
+fn with_header(payload: &[u8], reader: u16) -> Vec<u8> {
     let length = u64::try_from(payload.len()).unwrap_or(u64::MAX);
     let mut bytes = Vec::with_capacity(HEADER_LEN.saturating_add(payload.len()));
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&OLDEST_READER.to_le_bytes());
+    bytes.extend_from_slice(&reader.to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
     bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(payload);
     bytes
 }
 
-/// Reads a journal; bytes after its payload are ignored.
+/// Reads a journal and the changes behind it, if it is of a kind that has them; other bytes after its
+/// payload are ignored.
 ///
 /// # Errors
 /// [`JournalError`] names the first thing found wrong. Nothing is allocated by what a header
@@ -220,10 +235,10 @@ pub fn decode(bytes: &[u8]) -> Result<Journal, JournalError> {
         });
     }
     let rest = bytes.get(HEADER_LEN..).unwrap_or_default();
-    let payload = usize::try_from(header.length)
+    let (payload, changes) = usize::try_from(header.length)
         .ok()
         .filter(|_| header.length <= MAX_PAYLOAD)
-        .and_then(|length| rest.get(..length))
+        .and_then(|length| rest.split_at_checked(length))
         .ok_or(JournalError::Length {
             claimed: header.length,
             found: rest.len(),
@@ -235,7 +250,11 @@ pub fn decode(bytes: &[u8]) -> Result<Journal, JournalError> {
             found,
         });
     }
-    serde_json::from_slice(payload).map_err(JournalError::Payload)
+    let mut journal = serde_json::from_slice(payload).map_err(JournalError::Payload)?;
+    if header.reader >= FIRST_WITH_CHANGES {
+        log::replay(&mut journal, changes)?;
+    }
+    Ok(journal)
 }
 
 struct Header {

@@ -1,6 +1,7 @@
 //! What an update did: how long each step took, what was kept, what was lost.
 
 use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -265,8 +266,8 @@ fn failed(update: &UpdateRecord) -> impl Iterator<Item = LostItem> {
     })
 }
 
-fn lost(services: &[ServiceRecord], update: &UpdateRecord) -> Vec<LostItem> {
-    let of = |service: &ServiceRecord| {
+fn lost(services: &[Arc<ServiceRecord>], update: &UpdateRecord) -> Vec<LostItem> {
+    let of = |service: &Arc<ServiceRecord>| {
         let name = service.name.clone();
         let items = service.items.iter().filter_map(move |item| {
             let reason = match &item.state {
@@ -330,13 +331,13 @@ mod tests {
         ];
         let timeline = Timeline {
             ticks_hz: Some(1_000),
-            marks,
+            marks: marks.into(),
         };
         let mut service = ServiceRecord::new("a".into(), 0);
         service.items = items;
         Journal {
             phase: Phase::Updated,
-            services: alloc::vec![service],
+            services: alloc::vec![Arc::new(service)],
             update: Some(UpdateRecord {
                 timeline,
                 ..UpdateRecord::default()
@@ -370,11 +371,11 @@ mod tests {
     fn a_kernel_that_started_before_the_jump_is_not_believed() {
         let mut journal = journal(Vec::new());
         let timeline = &mut journal.update.as_mut().unwrap().timeline;
-        let started = timeline
-            .marks
-            .iter_mut()
-            .find(|mark| mark.kind == MarkKind::KernelStarted);
+        let mut marks = timeline.marks.to_vec();
+        let mut all = marks.iter_mut();
+        let started = all.find(|mark| mark.kind == MarkKind::KernelStarted);
         started.unwrap().at.ticks = Some(5);
+        timeline.marks = marks.into();
         let report = Report::new(&journal).unwrap();
         let names: Vec<_> = report
             .phases

@@ -78,7 +78,40 @@ pub struct Timeline {
     pub ticks_hz: Option<u64>,
     /// The marks.
     #[serde(default)]
-    pub marks: Vec<Mark>,
+    pub marks: Marks,
+}
+
+/// Marks in the order they were made. They are only ever added to: what was written of them stays
+/// true.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Marks(Vec<Mark>);
+
+impl Marks {
+    /// Adds one.
+    pub fn push(&mut self, mark: Mark) {
+        self.0.push(mark);
+    }
+
+    /// Those made since `earlier`, an earlier state of these; `None` when it is none.
+    pub fn since(&self, earlier: &Self) -> Option<&[Mark]> {
+        let (same, added) = self.0.split_at_checked(earlier.0.len())?;
+        (same.last() == earlier.0.last()).then_some(added)
+    }
+}
+
+impl core::ops::Deref for Marks {
+    type Target = [Mark];
+
+    fn deref(&self) -> &[Mark] {
+        &self.0
+    }
+}
+
+impl From<Vec<Mark>> for Marks {
+    fn from(marks: Vec<Mark>) -> Self {
+        Self(marks)
+    }
 }
 
 impl Timeline {
@@ -124,7 +157,7 @@ mod tests {
     fn the_counter_is_believed_before_the_wall_clock() {
         let timeline = Timeline {
             ticks_hz: Some(1_000),
-            marks: Vec::new(),
+            marks: Marks::default(),
         };
         // The wall clock went back by a second in between, as it does over a kexec.
         let (from, to) = (at(Some(10), 5_000_000_000), at(Some(2_010), 4_000_000_000));

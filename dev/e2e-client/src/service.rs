@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// A file to keep: empty, one-byte, sparse, position, sealed, full:MIB; may be repeated.
     #[arg(long = "item")]
     items: Vec<Kind>,
+    /// Keeps this many files more, each of one byte.
+    #[arg(long, default_value_t = 0)]
+    numbered: usize,
     /// Keeps a counter that grows until FREEZE, and says its last value.
     #[arg(long)]
     counter: bool,
@@ -128,9 +131,10 @@ impl Service {
             is_frozen: Arc::default(),
         };
         for kind in &arguments.items {
-            service
-                .open(kind)
-                .with_context(|| format!("{} of {name}", kind.item()))?;
+            service.open(kind, &kind.item())?;
+        }
+        for number in 0..arguments.numbered {
+            service.open(&Kind::OneByte, &format!("number-{number}"))?;
         }
         if arguments.counter {
             service.count()?;
@@ -146,16 +150,17 @@ impl Service {
         Ok(service)
     }
 
-    fn open(&mut self, kind: &Kind) -> anyhow::Result<()> {
-        let item_name = kind.item();
-        let seed = seed(&self.name, &item_name);
-        let item = self.store.memfd(&item_name, &kind.spec())?;
+    fn open(&mut self, kind: &Kind, item_name: &str) -> anyhow::Result<()> {
+        let context = || format!("{item_name} of {}", self.name);
+        let seed = seed(&self.name, item_name);
+        let item = self.store.memfd(item_name, &kind.spec());
+        let item = item.with_context(context)?;
         if item.is_new() {
-            kind.fill(item.fd(), seed)?;
-            kind.verify(item.fd(), seed)?;
+            kind.fill(item.fd(), seed).with_context(context)?;
+            kind.verify(item.fd(), seed).with_context(context)?;
             say!("{}: {item_name} filled", self.name);
         } else {
-            kind.verify(item.fd(), seed)?;
+            kind.verify(item.fd(), seed).with_context(context)?;
             say!("{}: {item_name} verified, {}", self.name, origin(&item));
         }
         self.files.push(item.into_fd());

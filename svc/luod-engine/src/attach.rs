@@ -1,7 +1,7 @@
 //! Attach and detach: which connection speaks for which service.
 
 use std::collections::BTreeSet;
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use live_varlink::Peer;
@@ -32,7 +32,7 @@ impl Engine {
                 return Err(Refusal::new(Code::LimitReached, text));
             }
             let record = ServiceRecord::new(name.as_str().to_owned(), peer.uid);
-            state.journal.services.push(record);
+            state.journal.services.push(Arc::new(record));
             self.save(&state)?;
         }
         // A connection speaks for one service: the last it attached to.

@@ -30,7 +30,7 @@ impl Engine {
     /// kernel is unloaded; services are told.
     pub(crate) fn roll_back(&self, state: &mut State, reason: &str) {
         let now = self.host.now();
-        for service in &mut state.journal.services {
+        for service in state.journal.services_mut() {
             if service.is_incoming() {
                 continue;
             }

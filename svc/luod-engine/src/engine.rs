@@ -7,18 +7,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use live_varlink::Peer;
 use luod_api::{Code, Refusal};
 use update::ServiceName;
-use update::journal::Encoder;
 
 use crate::history::History;
 use crate::host::Host;
+use crate::journal_file::JournalFile;
 use crate::keeper::{Keeper, KeeperError};
 use crate::programs::Programs;
-use crate::sealed::{self, SealedError};
+use crate::sealed::SealedError;
 use crate::shadow::Shadow;
 use crate::state::State;
 
-/// Name of the journal in the holder.
-pub(crate) const JOURNAL: &str = "journal";
 /// Name of the journal's own session in the holder.
 pub(crate) const JOURNAL_SESSION: &str = "journal-session";
 
@@ -41,10 +39,9 @@ pub enum StartError {
 pub struct Engine {
     pub(crate) host: Box<dyn Host>,
     pub(crate) keeper: Arc<Keeper>,
-    pub(crate) shadow: Shadow,
     pub(crate) history: History,
     pub(crate) programs: Programs,
-    encoder: Mutex<Encoder>,
+    journal_file: Mutex<JournalFile>,
     state: Mutex<State>,
     /// Told whenever a barrier may have an outcome.
     pub(crate) changed: Condvar,
@@ -73,10 +70,9 @@ impl Engine {
     ) -> Result<Self, StartError> {
         let engine = Self {
             host,
-            shadow: Shadow::new(keeper.runtime_dir()),
+            journal_file: Mutex::new(JournalFile::new(Shadow::new(keeper.runtime_dir()))),
             history,
             programs,
-            encoder: Mutex::default(),
             keeper: Arc::new(keeper),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -96,15 +92,13 @@ impl Engine {
 
     /// Saves the journal where the next `luod` finds it.
     pub(crate) fn save(&self, state: &State) -> Result<(), Refusal> {
-        let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = encoder.encode(&state.journal);
-        drop(encoder);
-        let bytes = bytes.map_err(|error| internal(&error))?;
-        if let Err(error) = self.shadow.write(&bytes) {
-            tracing::warn!(%error, "the copy of the journal was not written");
-        }
-        let memfd = sealed::write(&bytes).map_err(|error| internal(&error))?;
-        self.keep(JOURNAL, memfd)
+        let saved = self.journal_file().save(&state.journal, &self.keeper);
+        saved.map_err(|error| internal(&error))
+    }
+
+    pub(crate) fn journal_file(&self) -> MutexGuard<'_, JournalFile> {
+        let file = self.journal_file.lock();
+        file.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a descriptor here and in the holder.

@@ -19,6 +19,7 @@ mod finish;
 mod history;
 pub mod holder;
 mod host;
+mod journal_file;
 mod keep;
 mod keeper;
 mod linux;

@@ -1,5 +1,7 @@
 //! What operators ask.
 
+use std::sync::Arc;
+
 use luod_api::manager::{
     self, DeviceStatus, Finish, HistoryAnswer, ServiceEntry, Sessions, Status,
 };
@@ -56,8 +58,8 @@ impl Engine {
     /// Everything kept.
     pub(crate) fn sessions(&self) -> Sessions {
         let state = self.state();
-        let entry = |record: &update::ServiceRecord| ServiceEntry {
-            record: record.clone(),
+        let entry = |record: &Arc<update::ServiceRecord>| ServiceEntry {
+            record: update::ServiceRecord::clone(record),
             pid: state.live.get(&record.name).map(|live| live.pid),
         };
         Sessions {

@@ -76,7 +76,7 @@ impl Engine {
         self.host.load(request)?;
         let facts = self.host.facts();
         // Reported with the update they were discarded after; a new record starts here.
-        for service in &mut state.journal.services {
+        for service in state.journal.services_mut() {
             service
                 .items
                 .retain(|item| item.state != ItemState::Discarded);

@@ -10,7 +10,8 @@ use update::{
     SessionState,
 };
 
-use crate::engine::{Engine, JOURNAL, JOURNAL_SESSION, StartError, session_key};
+use crate::engine::{Engine, JOURNAL_SESSION, StartError, session_key};
+use crate::journal_file::JOURNAL;
 use crate::sealed::{self, SealedError};
 use crate::state::State;
 
@@ -38,7 +39,8 @@ impl Engine {
             self.resume(&mut state);
         } else if self.receive(&mut state, started) == Received::Nothing {
             // On this boot there was a luod before: what its journal names is gone.
-            if let Some(journal) = self.shadow.read() {
+            let left = self.journal_file().shadow();
+            if let Some(journal) = left {
                 state.journal = journal;
                 self.mourn(&mut state);
             }
@@ -71,7 +73,7 @@ impl Engine {
     /// made anew for what was kept.
     fn mourn(&self, state: &mut State) {
         let reason = "nobody held it any more: luod and its holder both ended, or the host was started anew without a live update";
-        for service in &mut state.journal.services {
+        for service in state.journal.services_mut() {
             service.session = None;
             for item in &mut service.items {
                 if matches!(item.state, ItemState::Held | ItemState::Incoming) {
@@ -156,7 +158,7 @@ impl Engine {
                 .marks
                 .push(mark(MarkKind::AgentStarted, started));
         }
-        for service in &mut state.journal.services {
+        for service in state.journal.services_mut() {
             self.receive_service(service);
         }
         tracing::debug!("every session is retrieved");

@@ -1,4 +1,4 @@
-//! A journal in a sealed memfd.
+//! A journal in a memfd, sealed where it is final.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,17 +21,22 @@ pub enum SealedError {
 
 /// Writes an encoded journal into a new memfd and seals it against every change.
 pub(crate) fn write(journal: &[u8]) -> Result<OwnedFd, SealedError> {
+    let file = memfd(journal)?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&file, seals).map_err(io::Error::from)?;
+    Ok(file.into())
+}
+
+/// Writes an encoded journal into a new memfd that can be added to.
+pub(crate) fn memfd(journal: &[u8]) -> io::Result<File> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Never MFD_NOEXEC_SEAL: 7.3.4 brings such a memfd back with every write seal set. Said
     // explicitly, as vm.memfd_noexec=1 makes it the default; kernels before 6.3 know neither.
     let memfd = rustix::fs::memfd_create("luod-journal", flags | MemfdFlags::EXEC)
-        .or_else(|_errno| rustix::fs::memfd_create("luod-journal", flags))
-        .map_err(io::Error::from)?;
+        .or_else(|_errno| rustix::fs::memfd_create("luod-journal", flags))?;
     let mut file = File::from(memfd);
     file.write_all(journal)?;
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&file, seals).map_err(io::Error::from)?;
-    Ok(file.into())
+    Ok(file)
 }
 
 /// Reads the journal in `memfd`, whatever its position.

@@ -2,7 +2,7 @@
 //! its holder both ended. It brings nothing back; it names what is gone.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use update::Journal;
@@ -13,12 +13,15 @@ use update::journal::MAX_PAYLOAD;
 #[derive(Debug)]
 pub(crate) struct Shadow {
     path: PathBuf,
+    /// Where changes are added; none after something failed.
+    file: Option<File>,
 }
 
 impl Shadow {
     pub(crate) fn new(runtime_dir: &Path) -> Self {
         Self {
             path: runtime_dir.join("journal"),
+            file: None,
         }
     }
 
@@ -40,9 +43,23 @@ impl Shadow {
     }
 
     /// Replaces the copy in one step.
-    pub(crate) fn write(&self, journal: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, journal: &[u8]) -> io::Result<()> {
+        self.file = None;
         let new = self.path.with_extension("new");
-        fs::write(&new, journal)?;
-        fs::rename(&new, &self.path)
+        let mut file = File::create(&new)?;
+        file.write_all(journal)?;
+        fs::rename(&new, &self.path)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Adds to the copy. Once that failed it stays as it was until it is replaced.
+    pub(crate) fn add(&mut self, changes: &[u8]) -> io::Result<()> {
+        let Some(mut file) = self.file.take() else {
+            return Ok(());
+        };
+        file.write_all(changes)?;
+        self.file = Some(file);
+        Ok(())
     }
 }

@@ -60,7 +60,7 @@ fn report() -> Report {
         }],
         timeline: Timeline {
             ticks_hz: Some(1000),
-            marks,
+            marks: marks.into(),
         },
         ..Report::default()
     }
@@ -99,12 +99,11 @@ fn bars_are_where_the_marks_are() {
 #[test]
 fn a_kernel_whose_clock_is_anothers_has_one_bar_for_the_jump() {
     let mut report = report();
-    let started = report
-        .timeline
-        .marks
-        .iter_mut()
-        .find(|mark| mark.kind == MarkKind::KernelStarted);
+    let mut marks = report.timeline.marks.to_vec();
+    let mut all = marks.iter_mut();
+    let started = all.find(|mark| mark.kind == MarkKind::KernelStarted);
     started.unwrap().at.ticks = Some(500);
+    report.timeline.marks = marks.into();
     let bars = rows(&report)[0].bars.clone();
     let jump = bars.iter().find(|bar| bar.name == "jump to agent").unwrap();
     assert_eq!(jump.time, 1010.0..2000.0);

@@ -24,12 +24,12 @@ fn sample() -> Journal {
     };
     Journal {
         phase: Phase::Frozen,
-        services: alloc::vec![ServiceRecord {
+        services: alloc::vec![Arc::new(ServiceRecord {
             name: "cache".into(),
             uid: 65534,
             session: Some(session),
             items: alloc::vec![item],
-        }],
+        })],
         handover_error: Some("damaged".into()),
         update: Some(UpdateRecord {
             id: "u1".into(),
@@ -49,7 +49,7 @@ fn what_is_written_is_read_even_with_padding_behind_it() {
 #[test]
 fn the_header_is_the_documented_one() {
     let bytes = encode(&Journal::default()).unwrap();
-    assert_eq!(&bytes[..12], b"LUODJRNL\x01\x00\x01\x00");
+    assert_eq!(&bytes[..12], b"LUODJRNL\x02\x00\x01\x00");
     assert_eq!(bytes[16..24], u64::to_le_bytes(bytes.len() as u64 - 24));
     assert_eq!(bytes[24], b'{');
 }
@@ -64,7 +64,7 @@ fn every_single_flipped_bit_is_noticed() {
         }
         let mut changed = bytes.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        // A smaller `reader` is still a reader we satisfy.
+        // Another `reader` that we satisfy: 0 and 3, which is too new, besides 1.
         if let Ok(journal) = decode(&changed) {
             assert_eq!(bit, 80, "bit {bit} changed unnoticed");
             assert_eq!(journal, sample());
@@ -77,14 +77,14 @@ fn a_journal_for_newer_readers_is_refused_and_one_of_a_newer_writer_is_not() {
     let mut bytes = encode(&sample()).unwrap();
     bytes[8] = 9;
     assert_eq!(decode(&bytes).unwrap(), sample());
-    bytes[10] = 2;
+    bytes[10] = 3;
     let error = decode(&bytes).unwrap_err();
     assert!(
         matches!(
             error,
             JournalError::TooNew {
                 writer: 9,
-                needed: 2
+                needed: 3
             }
         ),
         "{error}"
@@ -144,10 +144,10 @@ fn changed(journal: &mut Journal, what: u8, which: u8) {
     match what % 6 {
         0 | 1 => match journal.service_mut(&name) {
             Some(service) => service.uid = service.uid.wrapping_add(1),
-            None => journal.services.push(ServiceRecord {
+            None => journal.services.push(Arc::new(ServiceRecord {
                 name,
-                ..sample().services[0].clone()
-            }),
+                ..(*sample().services[0]).clone()
+            })),
         },
         2 => journal.services.retain(|service| service.name != name),
         3 | 4 => {
@@ -160,7 +160,7 @@ fn changed(journal: &mut Journal, what: u8, which: u8) {
                 phase: Phase::Updated,
                 services: core::mem::take(&mut journal.services),
                 update: Some(UpdateRecord {
-                    id: "u2".into(),
+                    id: alloc::format!("u{what}-{which}"),
                     from_release: "7.2".into(),
                     to_release: Some("7.3".into()),
                     cancelled: Some(name),
@@ -168,7 +168,7 @@ fn changed(journal: &mut Journal, what: u8, which: u8) {
                     kexec_count: Some(2),
                     timeline: Timeline {
                         ticks_hz: None,
-                        marks: alloc::vec![mark],
+                        marks: alloc::vec![mark].into(),
                     },
                     programs: alloc::vec![ProgramRecord {
                         name: "10-network".into(),
@@ -185,14 +185,97 @@ fn changed(journal: &mut Journal, what: u8, which: u8) {
 
 proptest! {
     #[test]
-    fn an_encoder_writes_the_same_bytes_after_every_change(
+    fn what_is_written_bit_by_bit_is_read_as_it_was_at_every_moment(
         changes in proptest::collection::vec((any::<u8>(), any::<u8>()), 0..40),
+        cut in any::<proptest::sample::Index>(),
     ) {
-        let mut encoder = Encoder::default();
+        let mut writer = Writer::default();
         let mut journal = Journal::default();
+        let Written::Whole(mut bytes) = writer.write(&journal).unwrap() else {
+            panic!("nothing to add to")
+        };
         for (what, which) in changes {
+            let before = journal.clone();
             changed(&mut journal, what, which);
-            prop_assert_eq!(encoder.encode(&journal).unwrap(), encode(&journal).unwrap());
+            match writer.write(&journal).unwrap() {
+                Written::Whole(whole) => bytes = whole,
+                Written::Added(added) => {
+                    let last = bytes.len();
+                    bytes.extend(&added);
+                    if !added.is_empty() && is_single(&added) {
+                        let short = last + cut.index(added.len());
+                        prop_assert_eq!(decode(&bytes[..short]).unwrap(), before);
+                    }
+                }
+            }
+            prop_assert_eq!(&decode(&bytes).unwrap(), &journal);
         }
+    }
+}
+
+/// One change only: cut short, it leaves the journal as it was. Of several the first ones count.
+fn is_single(added: &[u8]) -> bool {
+    u32::from_le_bytes([added[0], added[1], added[2], added[3]]) as usize + 8 == added.len()
+}
+
+fn many(count: usize) -> Journal {
+    let mut journal = sample();
+    for number in 0..count {
+        journal.services.push(Arc::new(ServiceRecord {
+            name: alloc::format!("s{number}"),
+            ..(*sample().services[0]).clone()
+        }));
+    }
+    journal
+}
+
+#[test]
+fn a_change_costs_what_it_is_until_everything_is_written_again() {
+    let mut journal = many(1000);
+    let mut writer = Writer::default();
+    let Written::Whole(whole) = writer.write(&journal).unwrap() else {
+        panic!("nothing to add to")
+    };
+    let mut added = 0;
+    for round in 0_u32.. {
+        journal.service_mut("s500").unwrap().uid = round;
+        match writer.write(&journal).unwrap() {
+            Written::Added(bytes) => {
+                assert!(bytes.len() < 400, "{}", bytes.len());
+                added += bytes.len();
+            }
+            Written::Whole(_) => break,
+        }
+    }
+    assert!(
+        (whole.len() / 2..whole.len() * 2).contains(&added),
+        "{added}"
+    );
+    assert_eq!(writer.write(&journal).unwrap(), Written::Added(Vec::new()));
+    writer.forget();
+    assert!(matches!(writer.write(&journal).unwrap(), Written::Whole(_)));
+}
+
+#[test]
+fn a_changed_byte_of_a_change_is_an_error_and_padding_is_none() {
+    let mut journal = sample();
+    let mut writer = Writer::default();
+    let Written::Whole(mut bytes) = writer.write(&journal).unwrap() else {
+        panic!("nothing to add to")
+    };
+    let start = bytes.len();
+    journal.phase = Phase::Normal;
+    let Written::Added(added) = writer.write(&journal).unwrap() else {
+        panic!("a small change")
+    };
+    bytes.extend(added);
+    let end = bytes.len();
+    bytes.resize(end + 4096, 0);
+    assert_eq!(decode(&bytes).unwrap(), journal);
+    for at in start + 4..end {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 4;
+        let error = decode(&damaged).unwrap_err();
+        assert!(matches!(error, JournalError::Checksum { .. }), "{error}");
     }
 }

@@ -19,6 +19,7 @@ mod harness;
 mod host;
 mod kvcache;
 mod malformed;
+mod many;
 mod misbehaviour;
 mod participants;
 mod planned;
@@ -68,7 +69,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 13] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 14] = [
     agent::scenarios,
     boot::scenarios,
     cancel::scenarios,
@@ -77,6 +78,7 @@ const ON_BOTH: [fn() -> Vec<Scenario>; 13] = [
     crashes::scenarios,
     direct::scenarios,
     kvcache::scenarios,
+    many::scenarios,
     misbehaviour::scenarios,
     participants::scenarios,
     refusals::scenarios,

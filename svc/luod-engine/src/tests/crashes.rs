@@ -54,7 +54,7 @@ fn a_kill_while_the_handover_is_received_loses_no_session() {
         host,
         runtime,
     };
-    first.engine.keeper().remove(crate::engine::JOURNAL);
+    first.engine.keeper().remove(crate::journal_file::JOURNAL);
     for (name, key) in [
         ("luod", JOURNAL_SESSION.to_owned()),
         ("luod:cache", session_key("cache")),

@@ -1,0 +1,73 @@
+//! Two thousand services, and five hundred files of one: nothing is lost, and luod stays small.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use e2e::Series;
+use e2e::protocol::When;
+
+use crate::harness::{Lab, Scenario};
+use crate::host::Host;
+
+const NAME: &str = "many::2000_sessions_and_500_files_in_one";
+/// Each a service with a file of one byte, connected twice: once for calls, once for events.
+const SESSIONS: usize = 1999;
+/// Of one more service.
+const FILES: usize = 500;
+/// Longest start of all services, in emulation on a busy host.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// What luod may take with all of them connected, in KiB.
+const LIMIT_KIB: u64 = 32 << 10;
+
+/// Scenarios of this file.
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![Scenario::new(NAME, many)]
+}
+
+fn many(lab: &Lab) -> anyhow::Result<()> {
+    let one = format!("/bin/e2e-client service --name file --numbered {FILES}");
+    let all = format!("/bin/e2e-client service --name s --count {SESSIONS} --item one-byte");
+    let services = [
+        ("file", When::Always, one.as_str()),
+        ("s", When::Always, all.as_str()),
+    ];
+    let host = Host::boot(lab, Series::V7_2, &services)?;
+    ready(&host, "filled")?;
+    host.update(Series::V7_3)?;
+    ready(&host, "verified, updated")?;
+    let report = host.json("report")?;
+    ensure!(report["lost"] == serde_json::json!([]), "{report}");
+    host.check_normal(SESSIONS as u64 + 1)?;
+    Ok(host.machine.poweroff()?)
+}
+
+/// Waits for every service and looks at what their files were, and at luod.
+fn ready(host: &Host, files: &str) -> anyhow::Result<()> {
+    let machine = &host.machine;
+    let end = |log: &str| log.lines().filter(|line| line.ends_with(files)).count();
+    let log = machine.wait_log("file", "file: all ready", PATIENCE)?;
+    ensure!(end(&log) == FILES, "{} of {FILES} files", end(&log));
+    let log = machine.wait_log("s", "s: all ready", PATIENCE)?;
+    ensure!(
+        end(&log) == SESSIONS,
+        "{} of {SESSIONS} sessions",
+        end(&log)
+    );
+    // The largest it has been so far.
+    let kib = memory(host)?;
+    ensure!(kib < LIMIT_KIB, "luod takes {kib} KiB");
+    Ok(())
+}
+
+/// `VmHWM` of luod.
+fn memory(host: &Host) -> anyhow::Result<u64> {
+    let status = host.json("status")?;
+    let pid = status["pid"].as_u64().context("luod has no pid")?;
+    let text = host.machine.read_file(&format!("/proc/{pid}/status"))?;
+    let text = String::from_utf8_lossy(&text);
+    let peak = text.lines().find_map(|line| {
+        let kib = line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?;
+        kib.parse().ok()
+    });
+    peak.with_context(|| text.clone().into_owned())
+}
