@@ -1,5 +1,6 @@
 //! Test services: they keep files of every kind and misbehave on demand.
 
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
@@ -26,6 +27,9 @@ pub(crate) struct Arguments {
     /// A file to keep: empty, one-byte, sparse, position, sealed, full:MIB; may be repeated.
     #[arg(long = "item")]
     items: Vec<Kind>,
+    /// Says nothing of single services and files, only how many of each there were.
+    #[arg(long)]
+    quiet: bool,
     /// Keeps this many files more, each of one byte.
     #[arg(long, default_value_t = 0)]
     numbered: usize,
@@ -90,9 +94,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .collect(),
     };
     let mut threads = Vec::new();
+    let (mut filled, mut updated) = (0, 0);
     for name in names {
         let service = Service::start(&name, arguments)?;
+        filled += service.filled;
+        updated += service.updated;
         threads.push(thread::spawn(move || service.live()));
+    }
+    if arguments.quiet {
+        let (name, services) = (&arguments.name, threads.len());
+        say!("{name}: {services} services: {filled} files filled, {updated} updated");
     }
     say!("{}: all ready", arguments.name);
     for thread in threads {
@@ -118,6 +129,10 @@ struct Service {
     /// Every descriptor stays open, as a service's would.
     files: Vec<OwnedFd>,
     is_frozen: Arc<AtomicBool>,
+    /// Files made anew.
+    filled: usize,
+    /// Files that came over and were compared.
+    updated: usize,
 }
 
 impl Service {
@@ -129,6 +144,8 @@ impl Service {
             store,
             files: Vec::new(),
             is_frozen: Arc::default(),
+            filled: 0,
+            updated: 0,
         };
         for kind in &arguments.items {
             service.open(kind, &kind.item())?;
@@ -146,7 +163,7 @@ impl Service {
         if !arguments.never_finish {
             service.store.finish()?;
         }
-        say!("{name}: ready");
+        service.tell(format_args!("ready"));
         Ok(service)
     }
 
@@ -158,13 +175,22 @@ impl Service {
         if item.is_new() {
             kind.fill(item.fd(), seed).with_context(context)?;
             kind.verify(item.fd(), seed).with_context(context)?;
-            say!("{}: {item_name} filled", self.name);
+            self.tell(format_args!("{item_name} filled"));
+            self.filled += 1;
         } else {
             kind.verify(item.fd(), seed).with_context(context)?;
-            say!("{}: {item_name} verified, {}", self.name, origin(&item));
+            self.tell(format_args!("{item_name} verified, {}", origin(&item)));
+            self.updated += usize::from(item.origin() == Origin::Updated);
         }
         self.files.push(item.into_fd());
         Ok(())
+    }
+
+    /// A line about this service.
+    fn tell(&self, what: fmt::Arguments<'_>) {
+        if !self.arguments.quiet {
+            say!("{}: {what}", self.name);
+        }
     }
 
     /// Counts in a kept file until frozen.
@@ -229,7 +255,7 @@ impl Service {
             }
         }
         let mut events = self.store.events()?;
-        say!("{}: subscribed", self.name);
+        self.tell(format_args!("subscribed"));
         while let Some(event) = events.next()? {
             self.step(&mut events, &event)?;
         }
