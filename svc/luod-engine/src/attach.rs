@@ -49,10 +49,13 @@ impl Engine {
                 subscription: None,
             });
         live.connections.insert(peer.connection);
+        // A program has several connections; one line tells of it.
+        if live.connections.len() == 1 {
+            tracing::info!(service = %name, pid = peer.pid, uid = peer.uid, "service attached");
+        }
         if state.journal.phase == Phase::Updated {
             state.mark_once(MarkKind::ServiceAttached, Some(name.as_str()), now);
         }
-        tracing::info!(service = %name, pid = peer.pid, uid = peer.uid, "service attached");
         attached(&state, name.as_str())
     }
 
