@@ -107,6 +107,11 @@ impl Barrier {
         all_ready.then_some(BarrierOutcome::Passed)
     }
 
+    /// Whether `service` takes part and has not answered yet.
+    pub fn awaits(&self, service: &str) -> bool {
+        self.broken.is_none() && self.answers.get(service) == Some(&Answer::Awaited)
+    }
+
     /// Those who have not answered yet.
     pub fn awaited(&self) -> Vec<String> {
         let awaited = self

@@ -112,11 +112,17 @@ impl ServiceRecord {
 
     /// The smallest token from 1 that no item has.
     pub fn free_token(&self) -> u64 {
-        let mut token = 1_u64;
-        while self.items.iter().any(|item| item.token == token) {
-            token = token.wrapping_add(1);
+        // Of one more token than there are items one is free.
+        let mut is_used = alloc::vec![false; self.items.len()];
+        for item in &self.items {
+            let place = usize::try_from(item.token.wrapping_sub(1));
+            if let Some(used) = place.ok().and_then(|place| is_used.get_mut(place)) {
+                *used = true;
+            }
         }
-        token
+        let free = is_used.iter().position(|used| !used);
+        let below = free.unwrap_or(is_used.len());
+        u64::try_from(below).map_or(u64::MAX, |below| below.saturating_add(1))
     }
 
     /// Items that came over and were neither retrieved nor discarded.

@@ -15,8 +15,15 @@ const MAX_ITEMS: usize = 4096;
 /// Bytes of an item's name at most.
 const MAX_ITEM_NAME: usize = 128;
 
+/// A descriptor that came while its service stops for the jump.
+struct Late {
+    token: u64,
+    fd: OwnedFd,
+}
+
 impl Engine {
-    /// Keeps a descriptor for a service.
+    /// Keeps a descriptor for a service. While the service is awaited at FREEZE it is preserved at
+    /// once: what a program writes as it stops goes over as well.
     pub(crate) fn keep_item(
         &self,
         peer: &Peer,
@@ -31,7 +38,10 @@ impl Engine {
         let found = preservable::check(fd.as_fd())?;
         let mut state = self.state();
         self.check_attached(&state, peer, &request.service)?;
-        state.check_may_change()?;
+        let is_late = state.is_freezing(&request.service);
+        if !is_late {
+            state.check_may_change()?;
+        }
         let service = state
             .journal
             .service_mut(&request.service)
@@ -40,6 +50,11 @@ impl Engine {
             .items
             .iter()
             .position(|item| item.name == request.item);
+        if is_late && old.is_some() {
+            let text = format!("{:?} is preserved already", request.item);
+            return Err(Refusal::new(Code::WrongPhase, text)
+                .with_hint("what is kept at FREEZE needs a name of its own"));
+        }
         if old.is_none() && service.items.len() >= MAX_ITEMS {
             let text = format!("{MAX_ITEMS} items are kept for this service, no more are possible");
             return Err(Refusal::new(Code::LimitReached, text));
@@ -53,12 +68,38 @@ impl Engine {
             seals: found.seals,
             state: ItemState::Held,
         };
+        let late = Late {
+            token: record.token,
+            fd: fd
+                .try_clone()
+                .map_err(|error| crate::engine::internal(&error))?,
+        };
         self.keep(&item_key(&request.service, &request.item), fd)?;
         match old {
             Some(at) => service.items[at] = record,
             None => service.items.push(record),
         }
-        self.save(&state)
+        self.save(&state)?;
+        drop(state);
+        if is_late {
+            self.preserve_late(&request.service, &request.item, &late)?;
+        }
+        Ok(())
+    }
+
+    fn preserve_late(&self, service: &str, item: &str, late: &Late) -> Result<(), Refusal> {
+        let mut state = self.state();
+        // Cancelled meanwhile: a session made now would be nobody's.
+        if !state.is_freezing(service) {
+            return Err(Refusal::new(Code::Cancelled, "the update was cancelled"));
+        }
+        let session = match self.keeper.get(&session_key(service)) {
+            Some(_) => self.kept(&session_key(service))?,
+            None => self.create_session(&mut state, service)?,
+        };
+        drop(state);
+        self.preserve_item(session.as_fd(), service, item, late.token, late.fd.as_fd())?;
+        Ok(())
     }
 
     /// A duplicate of what is held for a restarted service.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use luod_api::manager::Progress;
@@ -173,37 +173,59 @@ impl Engine {
 
     /// Creates a service's session and preserves its items; the bytes preserved.
     fn preserve_part(&self, part: &Part) -> Result<u64, Refusal> {
-        let name = crate::engine::service_name(&part.service)?.session();
+        let session = self.create_session(&mut self.state(), &part.service)?;
+        let mut bytes = 0_u64;
+        for (item, token, fd) in &part.items {
+            let preserved =
+                self.preserve_item(session.as_fd(), &part.service, item, *token, fd.as_fd())?;
+            bytes = bytes.saturating_add(preserved);
+        }
+        Ok(bytes)
+    }
+
+    /// Creates a service's session; the holder has it as well.
+    pub(crate) fn create_session(
+        &self,
+        state: &mut State,
+        service: &str,
+    ) -> Result<OwnedFd, Refusal> {
+        let name = crate::engine::service_name(service)?.session();
         let session = self.host.create_session(&name)?;
         let duplicate = session
             .try_clone()
             .map_err(|error| crate::engine::internal(&error))?;
-        self.keep(&session_key(&part.service), duplicate)?;
-        let mut state = self.state();
-        if let Some(record) = state.journal.service_mut(&part.service) {
+        self.keep(&session_key(service), duplicate)?;
+        if let Some(record) = state.journal.service_mut(service) {
             record.session = Some(SessionRecord {
                 name,
                 state: SessionState::Outgoing,
             });
         }
-        drop(state);
-        let mut bytes = 0_u64;
-        for (item, token, fd) in &part.items {
-            self.host
-                .preserve(session.as_fd(), fd.as_fd(), *token)
-                .map_err(|refusal| Refusal {
-                    message: format!(
-                        "{item:?} of {:?} cannot be preserved: {}",
-                        part.service, refusal.message
-                    ),
-                    ..refusal
-                })?;
-            // As preserved: its size cannot change any more.
-            let found = crate::preservable::check(fd.as_fd())?;
-            bytes = bytes.saturating_add(found.size_bytes);
-            self.record_preserved(&part.service, item, found);
-        }
-        Ok(bytes)
+        Ok(session)
+    }
+
+    /// Preserves one item; its bytes.
+    pub(crate) fn preserve_item(
+        &self,
+        session: BorrowedFd<'_>,
+        service: &str,
+        item: &str,
+        token: u64,
+        fd: BorrowedFd<'_>,
+    ) -> Result<u64, Refusal> {
+        self.host
+            .preserve(session, fd, token)
+            .map_err(|refusal| Refusal {
+                message: format!(
+                    "{item:?} of {service:?} cannot be preserved: {}",
+                    refusal.message
+                ),
+                ..refusal
+            })?;
+        // As preserved: its size cannot change any more.
+        let found = crate::preservable::check(fd)?;
+        self.record_preserved(service, item, found);
+        Ok(found.size_bytes)
     }
 
     fn record_preserved(&self, service: &str, item: &str, found: crate::preservable::Preservable) {

@@ -65,6 +65,12 @@ impl State {
         }
     }
 
+    /// Whether the host waits for `service` to stop for the jump.
+    pub(crate) fn is_freezing(&self, service: &str) -> bool {
+        let step = self.step.as_ref();
+        step.is_some_and(|step| step.event == Event::Freeze && step.barrier.awaits(service))
+    }
+
     /// Identity of the update under way or the last one.
     pub(crate) fn update_id(&self) -> String {
         self.journal

@@ -3,6 +3,7 @@
 mod barrier;
 mod crashes;
 mod ended;
+mod late;
 mod participants;
 
 use std::os::fd::OwnedFd;
