@@ -1,17 +1,19 @@
 //! FREEZE and the jump: everything here is blackout.
 
 use std::convert::Infallible;
+use std::mem;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use luod_api::{Code, Refusal};
 use update::{Barrier, Event, MarkKind, Phase};
 
-use crate::engine::{Engine, JOURNAL_SESSION, internal};
+use crate::engine::{Engine, JOURNAL_SESSION, internal, item_key, session_key};
 use crate::prepare::{Watcher, check_outcome, progress, subscribers};
+use crate::preservable;
 use crate::recover::JOURNAL_TOKEN;
 use crate::sealed;
-use crate::state::Step;
+use crate::state::{LateItem, Step};
 
 impl Engine {
     /// PREPARED → FROZEN → the next kernel, or everything is as before PREPARE.
@@ -50,6 +52,7 @@ impl Engine {
         state.step = Some(Step {
             event: Event::Freeze,
             barrier,
+            late: Vec::new(),
         });
         Ok(())
     }
@@ -71,6 +74,7 @@ impl Engine {
         self.state()
             .mark(MarkKind::FreezeStarted, None, self.host.now());
         self.wait_for_services(Event::Freeze, deadline)?;
+        self.preserve_late()?;
         self.freeze_programs(deadline)?;
         watcher(progress(
             Phase::Frozen,
@@ -95,5 +99,30 @@ impl Engine {
         self.host
             .preserve(session.as_fd(), journal.as_fd(), JOURNAL_TOKEN)?;
         Err(self.host.reboot())
+    }
+
+    /// Preserves what came during FREEZE, now that its owners stand still.
+    fn preserve_late(&self) -> Result<(), Refusal> {
+        let mut state = self.state();
+        let late = state.step.as_mut().map(|step| mem::take(&mut step.late));
+        drop(state);
+        for LateItem {
+            service,
+            item,
+            token,
+        } in late.unwrap_or_default()
+        {
+            let fd = self.kept(&item_key(&service, &item))?;
+            preservable::check(fd.as_fd()).map_err(|refusal| Refusal {
+                message: format!("{item:?} of {service:?}: {}", refusal.message),
+                ..refusal
+            })?;
+            let session = match self.keeper.get(&session_key(&service)) {
+                Some(_) => self.kept(&session_key(&service))?,
+                None => self.create_session(&mut self.state(), &service)?,
+            };
+            self.preserve_item(session.as_fd(), &service, &item, token, fd.as_fd())?;
+        }
+        Ok(())
     }
 }

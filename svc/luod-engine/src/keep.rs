@@ -9,21 +9,18 @@ use update::{ItemRecord, ItemState, MarkKind, Phase};
 
 use crate::engine::{Engine, item_key, session_key};
 use crate::preservable;
+use crate::state::LateItem;
 
 /// Items of one service at most.
 const MAX_ITEMS: usize = 4096;
 /// Bytes of an item's name at most.
 const MAX_ITEM_NAME: usize = 128;
 
-/// A descriptor that came while its service stops for the jump.
-struct Late {
-    token: u64,
-    fd: OwnedFd,
-}
-
 impl Engine {
-    /// Keeps a descriptor for a service. While the service is awaited at FREEZE it is preserved at
-    /// once: what a program writes as it stops goes over as well.
+    /// Keeps a descriptor for a service. While the service is awaited at FREEZE a tmpfs file may still
+    /// have its name: it is held here before its owner takes the name away, and preserved when the
+    /// owner is ready. So what a program writes as it stops goes over as well, and there is no moment
+    /// in which one process alone has it.
     pub(crate) fn keep_item(
         &self,
         peer: &Peer,
@@ -35,13 +32,15 @@ impl Engine {
             Refusal::new(Code::InvalidParameter, text)
         })?;
         check_item_name(&request.item)?;
-        let found = preservable::check(fd.as_fd())?;
         let mut state = self.state();
         self.check_attached(&state, peer, &request.service)?;
         let is_late = state.is_freezing(&request.service);
-        if !is_late {
+        let found = if is_late {
+            preservable::check_but_for_its_name(fd.as_fd())?
+        } else {
             state.check_may_change()?;
-        }
+            preservable::check(fd.as_fd())?
+        };
         let service = state
             .journal
             .service_mut(&request.service)
@@ -68,38 +67,20 @@ impl Engine {
             seals: found.seals,
             state: ItemState::Held,
         };
-        let late = Late {
+        let late = LateItem {
+            service: request.service.clone(),
+            item: request.item.clone(),
             token: record.token,
-            fd: fd
-                .try_clone()
-                .map_err(|error| crate::engine::internal(&error))?,
         };
         self.keep(&item_key(&request.service, &request.item), fd)?;
         match old {
             Some(at) => service.items[at] = record,
             None => service.items.push(record),
         }
-        self.save(&state)?;
-        drop(state);
-        if is_late {
-            self.preserve_late(&request.service, &request.item, &late)?;
+        if let Some(step) = state.step.as_mut().filter(|_| is_late) {
+            step.late.push(late);
         }
-        Ok(())
-    }
-
-    fn preserve_late(&self, service: &str, item: &str, late: &Late) -> Result<(), Refusal> {
-        let mut state = self.state();
-        // Cancelled meanwhile: a session made now would be nobody's.
-        if !state.is_freezing(service) {
-            return Err(Refusal::new(Code::Cancelled, "the update was cancelled"));
-        }
-        let session = match self.keeper.get(&session_key(service)) {
-            Some(_) => self.kept(&session_key(service))?,
-            None => self.create_session(&mut state, service)?,
-        };
-        drop(state);
-        self.preserve_item(session.as_fd(), service, item, late.token, late.fd.as_fd())?;
-        Ok(())
+        self.save(&state)
     }
 
     /// A duplicate of what is held for a restarted service.

@@ -98,6 +98,7 @@ impl Engine {
         state.step = Some(Step {
             event: Event::Prepare,
             barrier,
+            late: Vec::new(),
         });
         let saved = self.save(&state);
         if let Err(refusal) = &saved {

@@ -24,6 +24,16 @@ pub(crate) struct Preservable {
 
 /// Checks that the kernel has a handler for this file: a memfd or an unlinked tmpfs file.
 pub(crate) fn check(file: BorrowedFd<'_>) -> Result<Preservable, Refusal> {
+    let found = check_but_for_its_name(file)?;
+    let stat = fstat(file).map_err(|errno| Refusal::new(Code::InvalidParameter, errno))?;
+    if stat.st_nlink > 0 {
+        return Err(refuse("a tmpfs file that still has a name"));
+    }
+    Ok(found)
+}
+
+/// The same for a file whose name is taken away later.
+pub(crate) fn check_but_for_its_name(file: BorrowedFd<'_>) -> Result<Preservable, Refusal> {
     let stat = fstat(file).map_err(|errno| Refusal::new(Code::InvalidParameter, errno))?;
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => None,
@@ -46,8 +56,7 @@ pub(crate) fn check(file: BorrowedFd<'_>) -> Result<Preservable, Refusal> {
     let magic = u64::from(filesystem.f_type as u32);
     match magic {
         HUGETLBFS_MAGIC => return Err(refuse("a memfd of huge pages (MFD_HUGETLB)")),
-        TMPFS_MAGIC if stat.st_nlink == 0 => {}
-        TMPFS_MAGIC => return Err(refuse("a tmpfs file that still has a name")),
+        TMPFS_MAGIC => {}
         _ => return Err(refuse("a regular file, not on tmpfs")),
     }
     let size_bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);

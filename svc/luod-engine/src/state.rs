@@ -44,6 +44,15 @@ pub(crate) struct Subscription {
 pub(crate) struct Step {
     pub(crate) event: Event,
     pub(crate) barrier: Barrier,
+    /// Given into keeping since the step began: not preserved yet.
+    pub(crate) late: Vec<LateItem>,
+}
+
+/// An item that came during FREEZE.
+pub(crate) struct LateItem {
+    pub(crate) service: String,
+    pub(crate) item: String,
+    pub(crate) token: u64,
 }
 
 impl State {

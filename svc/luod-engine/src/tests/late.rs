@@ -6,7 +6,7 @@ use super::barrier::during_prepare;
 use super::*;
 
 fn ready(boot: &Boot, peer: &Peer, event: Event) {
-    let answer = luod_api::service::Answer {
+    let answer = Answer {
         service: "cache".to_owned(),
         event,
         update_id: update_id(boot),
@@ -67,10 +67,35 @@ fn after_a_cancel_it_is_kept_and_nothing_stays_preserved() {
     });
     assert_eq!(refusal.code, Code::Cancelled);
     assert!(boot.engine.keeper().get("session/cache").is_none());
-    let named = luod_api::service::Named {
+    let named = Named {
         service: "cache".to_owned(),
         item: "index".to_owned(),
     };
     let index = boot.engine.get_item(&peer, &named).unwrap();
     assert_eq!(content(&index), "content of index");
+}
+
+#[test]
+fn a_file_whose_name_is_still_there_cancels_and_is_named() {
+    // A folder on tmpfs, as everywhere.
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let file = std::fs::File::create(folder.path().join("index")).unwrap();
+    let (boot, peer) = prepared();
+    let refusal = freeze(&boot, || {
+        let request = Keep {
+            service: "cache".to_owned(),
+            item: "index".to_owned(),
+            schema: 1,
+            required: true,
+        };
+        boot.engine
+            .keep_item(&peer, &request, vec![file.into()])
+            .unwrap();
+        ready(&boot, &peer, Event::Freeze);
+    });
+    assert_eq!(refusal.code, Code::NotPreservable);
+    assert!(
+        refusal.message.contains("\"index\"") && refusal.message.contains("still has a name"),
+        "{refusal}"
+    );
 }
