@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use luo_sys::{Device, Incoming, Outgoing, Session, SessionName, Token};
@@ -76,12 +76,17 @@ impl Direct {
         })
     }
 
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.held
+            .keys()
+            .chain(self.waiting.keys())
+            .cloned()
+            .collect()
+    }
+
     pub(crate) fn memfd(&mut self, name: &str, spec: &MemfdSpec) -> Result<Item, Error> {
         let (entry, fd, origin) = self.take(name, spec)?;
-        let duplicate = fd.try_clone().map_err(|error| Error::Memfd {
-            call: "dup",
-            errno: Errno::from_io_error(&error).unwrap_or(Errno::MFILE),
-        })?;
+        let duplicate = duplicate(fd.as_fd())?;
         let (schema, size_bytes) = (entry.schema, entry.size_bytes);
         self.held.insert(name.to_owned(), (entry, duplicate));
         self.waiting.remove(name);
@@ -99,6 +104,15 @@ impl Direct {
             let fd = session.retrieve(Token(entry.token))?;
             check_unchanged(name, &fd, entry.size_bytes, Seals::from_bits(entry.seals))?;
             return Ok((entry.clone(), fd, Origin::Updated));
+        }
+        if let Some((entry, fd)) = self.held.get(name) {
+            // Asked for again: the same file, whatever its size is by now.
+            let entry = Entry {
+                size_bytes: size_of(fd)?,
+                ..entry.clone()
+            };
+            spec.check(name, entry.schema, entry.size_bytes)?;
+            return Ok((entry, duplicate(fd.as_fd())?, Origin::Kept));
         }
         let fd = spec.create(name)?;
         let entry = Entry {
@@ -169,6 +183,13 @@ fn write_list(list: &List) -> Result<OwnedFd, Error> {
     let mut file = File::from(MemfdSpec::new(size).create("liveupdate-list")?);
     file.write_all(&bytes).map_err(memfd_io)?;
     Ok(file.into())
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    fd.try_clone_to_owned().map_err(|error| Error::Memfd {
+        call: "dup",
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::MFILE),
+    })
 }
 
 fn read_list(fd: OwnedFd) -> Result<List, Error> {

@@ -62,6 +62,12 @@ impl Luod {
         &self.service
     }
 
+    pub(crate) fn names(&self) -> Vec<String> {
+        let kept = self.items.values();
+        let kept = kept.filter(|item| item.state != ItemState::Discarded);
+        kept.map(|item| item.name.clone()).collect()
+    }
+
     pub(crate) fn memfd(&mut self, name: &str, spec: &MemfdSpec) -> Result<Item, Error> {
         let known = self.items.get(name).cloned();
         match known.as_ref().map(|item| (item, &item.state)) {
@@ -71,11 +77,20 @@ impl Luod {
                 reason: reason.clone(),
             }),
             Some((item, ItemState::Held)) => {
-                spec.check(name, item.schema, item.size_bytes)?;
                 let named = self.named(name);
                 let fd = self.call_for_fd(method::GET, &named)?;
-                check_unchanged(name, &fd, item.size_bytes, Seals::from_bits(item.seals))?;
-                Ok(taken(fd, Origin::Kept, item))
+                let seals = Seals::from_bits(item.seals);
+                // Nothing held the size of a file without these seals while its owner worked.
+                let expected_bytes = match seals.contains(Seals::FIXED_SIZE) {
+                    true => item.size_bytes,
+                    false => crate::spec::size_of(&fd)?,
+                };
+                spec.check(name, item.schema, expected_bytes)?;
+                check_unchanged(name, &fd, expected_bytes, seals)?;
+                Ok(Item {
+                    size_bytes: expected_bytes,
+                    ..taken(fd, Origin::Kept, item)
+                })
             }
             Some((item, ItemState::Incoming)) => self.retrieve(name, item, spec),
         }
@@ -129,9 +144,16 @@ impl Luod {
             required,
         };
         call::<Done>(&mut self.client, method::KEEP, &parameters, &[fd])?;
-        if let Some(item) = self.items.get_mut(name) {
-            item.state = ItemState::Held;
-        }
+        // Known from now on: asked for again, it is this file and no new one.
+        let item = service::Item {
+            name: name.to_owned(),
+            token: 0,
+            schema,
+            size_bytes: crate::spec::size_of(&fd)?,
+            seals: Seals::of(fd).map_or(0, Seals::bits),
+            state: ItemState::Held,
+        };
+        self.items.insert(name.to_owned(), item);
         Ok(())
     }
 

@@ -86,6 +86,26 @@ impl Store {
         }
     }
 
+    /// The names of everything kept, whatever became of it.
+    pub fn names(&self) -> Vec<String> {
+        match &self.backend {
+            Backend::Luod(luod) => luod.names(),
+            Backend::Direct(direct) => direct.names(),
+        }
+    }
+
+    /// What is kept under `name`; `None` when nothing is. Of `spec` the schema and the size count.
+    ///
+    /// # Errors
+    /// As [`Store::memfd`].
+    pub fn kept(&mut self, name: &str, spec: &MemfdSpec) -> Result<Option<Item>, Error> {
+        let known = self.names().iter().any(|known| known == name);
+        match known {
+            true => self.memfd(name, spec).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Gives a file of the program's own making into keeping: a memfd, or an unlinked file on
     /// tmpfs. What was kept under `name` is replaced. Of `spec` the schema and requirement count.
     ///

@@ -274,3 +274,34 @@ fn a_second_luod_in_the_same_folder_gives_up() {
     assert!(text.contains("another luod listens on"), "{text}");
     assert_eq!(luod.status()["phase"], "normal");
 }
+
+#[test]
+fn asked_for_twice_it_is_the_same_memory() {
+    let luod = Luod::start();
+    let mut store = luod.store("twice");
+    let first = store.memfd("arena", &spec()).unwrap();
+    write(&first, b"kept!");
+    let second = store.memfd("arena", &spec()).unwrap();
+    assert_eq!(second.origin(), Origin::Kept);
+    assert_eq!(read(&second), b"kept!");
+    drop((store, first, second));
+    let again = luod.store("twice").memfd("arena", &spec()).unwrap();
+    assert_eq!(read(&again), b"kept!");
+}
+
+#[test]
+fn a_file_without_a_fixed_size_may_have_grown_when_its_service_comes_back() {
+    let luod = Luod::start();
+    let spec = MemfdSpec::new(4096).seals(Seals::NONE).any_size();
+    let mut store = luod.store("log");
+    let log = store.memfd("lines", &spec).unwrap();
+    File::from(log.fd().try_clone_to_owned().unwrap())
+        .set_len(10_000)
+        .unwrap();
+    drop((store, log));
+    let mut store = luod.store("log");
+    let log = store.memfd("lines", &spec).unwrap();
+    assert_eq!((log.origin(), log.size_bytes()), (Origin::Kept, 10_000));
+    assert_eq!(store.names(), ["lines"]);
+    assert!(store.kept("others", &spec).unwrap().is_none());
+}
