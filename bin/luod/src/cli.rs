@@ -4,8 +4,11 @@
     reason = "the comments are the help text, as typed at a terminal"
 )]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use tracing_subscriber::filter::Targets;
 
 /// Keeps what services hold in memory over their restart, over its own, and over a live update of
@@ -55,4 +58,59 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH")]
         socket: PathBuf,
     },
+    /// Runs a program that knows nothing of live updates, and keeps the files of one folder for it
+    ///
+    /// The folder must be on tmpfs. Before the jump the program is stopped by a signal; in the next
+    /// kernel it is started again and finds its files under their names. Files of more than 1 MiB are
+    /// not copied: their names become links to descriptors that the program inherits.
+    Run(RunArguments),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArguments {
+    /// Name of the service: 1 to 58 letters, digits and -_.
+    #[arg(long)]
+    pub(crate) name: String,
+
+    /// The folder; made if its own folder is there [default: /dev/shm/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Socket of luod [default: $LIVEUPDATE_SOCKET or /run/luod/liveupdate.sock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// Signal that makes the program write its state and end
+    #[arg(long, value_name = "NAME", default_value = "TERM", value_parser = signal)]
+    pub(crate) stop_signal: Signal,
+
+    /// Longest time it takes to end, in seconds; an update is refused if it takes longer
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(crate) stop_timeout: Duration,
+
+    /// Shortest time between its end and its next start, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    pub(crate) restart_after: Duration,
+
+    /// The program and its arguments; $LIVEUPDATE_DIR is the folder
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<OsString>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_error| "not a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn signal(text: &str) -> Result<Signal, String> {
+    let name = text.strip_prefix("SIG").unwrap_or(text);
+    Ok(match name {
+        "TERM" => Signal::TERM,
+        "INT" => Signal::INT,
+        "HUP" => Signal::HUP,
+        "QUIT" => Signal::QUIT,
+        "USR1" => Signal::USR1,
+        "USR2" => Signal::USR2,
+        _ => return Err("one of TERM, INT, HUP, QUIT, USR1, USR2".to_owned()),
+    })
 }

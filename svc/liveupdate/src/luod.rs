@@ -149,7 +149,7 @@ impl Luod {
             name: name.to_owned(),
             token: 0,
             schema,
-            size_bytes: crate::spec::size_of(&fd)?,
+            size_bytes: crate::spec::size_of(fd)?,
             seals: Seals::of(fd).map_or(0, Seals::bits),
             state: ItemState::Held,
         };
