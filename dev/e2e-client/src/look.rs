@@ -27,6 +27,34 @@ pub(crate) struct SparseArguments {
     bytes: u64,
 }
 
+/// Which file, and its second name.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HardLinkArguments {
+    /// The file.
+    path: PathBuf,
+    /// Its other name.
+    other: PathBuf,
+}
+
+/// Which name.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RemoveArguments {
+    /// The file.
+    path: PathBuf,
+}
+
+/// Gives a file another name.
+pub(crate) fn hard_link(arguments: &HardLinkArguments) -> anyhow::Result<()> {
+    let HardLinkArguments { path, other } = arguments;
+    std::fs::hard_link(path, other).with_context(|| format!("link {}", path.display()))
+}
+
+/// Takes a name away.
+pub(crate) fn remove(arguments: &RemoveArguments) -> anyhow::Result<()> {
+    let path = &arguments.path;
+    std::fs::remove_file(path).with_context(|| format!("remove {}", path.display()))
+}
+
 /// Makes a file of holes.
 pub(crate) fn sparse(arguments: &SparseArguments) -> anyhow::Result<()> {
     let path = arguments.path.display();

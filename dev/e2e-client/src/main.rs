@@ -12,6 +12,7 @@ mod content;
 mod device;
 mod direct;
 mod look;
+mod memcached;
 mod offer;
 mod participant;
 mod service;
@@ -61,6 +62,12 @@ enum Task {
     Count(look::CountArguments),
     /// Make a file of this many bytes, all of them holes.
     Sparse(look::SparseArguments),
+    /// Give a file a second name.
+    HardLink(look::HardLinkArguments),
+    /// Take a name away.
+    Remove(look::RemoveArguments),
+    /// Fill memcached, or compare what it has.
+    Memcached(memcached::Arguments),
     /// Keep /dev/liveupdate open until a signal ends it.
     HoldDevice,
     /// Offer luod and the kernel a file to preserve, and print what each says.
@@ -92,6 +99,9 @@ fn main() -> anyhow::Result<()> {
         Task::Linger => look::linger(),
         Task::Count(arguments) => look::count(&arguments),
         Task::Sparse(arguments) => look::sparse(&arguments),
+        Task::HardLink(arguments) => look::hard_link(&arguments),
+        Task::Remove(arguments) => look::remove(&arguments),
+        Task::Memcached(arguments) => memcached::run(&arguments),
         Task::HoldDevice => device::hold(),
         Task::Offer(arguments) => offer::run(&arguments),
         Task::Prepare => participant::answer("prepare"),

@@ -96,6 +96,18 @@ pub fn selftests(series: KernelSeries) -> Result<PathBuf, Missing> {
     })
 }
 
+/// Finds the folder with a program of Debian's and its libraries.
+///
+/// # Errors
+/// [`Missing`] says how to fetch it.
+pub fn debian_program(package: &str) -> Result<PathBuf, Missing> {
+    let found = kernel_build::locate_program(package).map_err(|error| Missing {
+        what: format!("Debian's {package}"),
+        remedy: format!("{error}; `cargo xtask test` fetches it"),
+    })?;
+    Ok(found.folder)
+}
+
 /// Finds what an emulated machine takes that says to be `release`.
 ///
 /// # Errors

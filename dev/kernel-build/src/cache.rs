@@ -77,6 +77,11 @@ impl Cache {
         self.root.join("trees")
     }
 
+    /// Programs of Debian, unpacked.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.root.join("programs")
+    }
+
     pub(crate) fn modules(&self) -> PathBuf {
         self.root.join("modules")
     }
@@ -105,7 +110,13 @@ impl Cache {
             }
             other => other.map_err(|errno| io_error("lock", &path)(errno.into()))?,
         }
-        for folder in [self.sources(), self.kernels(), self.trees(), self.modules()] {
+        for folder in [
+            self.sources(),
+            self.kernels(),
+            self.trees(),
+            self.modules(),
+            self.programs(),
+        ] {
             remove_unfinished(&folder)?;
         }
         Ok(CacheLock { _file: file })

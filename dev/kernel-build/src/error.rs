@@ -74,6 +74,14 @@ pub enum Error {
         /// Suites that could be read.
         suites: Vec<String>,
     },
+    /// No suite of the mirror has this package.
+    #[error("the program {package} is not in the cache, and no suite has its package (looked in: {})", suites.join(", "))]
+    NoProgram {
+        /// The package.
+        package: String,
+        /// Where it was looked for.
+        suites: Vec<String>,
+    },
     /// The mirror has no package of modules.
     #[error("the package mirror has no linux-modules package of a known series (looked in: {})", suites.join(", "))]
     NoModules {

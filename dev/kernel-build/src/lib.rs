@@ -10,6 +10,7 @@
 //!                                               livepatch/ (of that flavour: objects, modules, objtool)
 //! <cache>/trees/<kernel version>-<hash>-<path>/ the same, of a tree given with `--source`
 //! <cache>/modules/<package>_<version>/          modules of a Debian kernel, unpacked
+//! <cache>/programs/<package>_<version>/         a program of Debian with its libraries, unpacked
 //! <cache>/apt/                                  private package lists
 //! <cache>/logs/                                 one file per step
 //! ```
@@ -31,6 +32,7 @@ mod logged_command;
 mod modules_package;
 mod package_source;
 mod private_apt;
+mod program_package;
 mod progress;
 mod record;
 mod selftests;
@@ -46,6 +48,7 @@ pub use fragment::{Fragment, LostOption};
 pub use kernel::{Entry, Kernel, entries, locate, locate_flavour, locate_key};
 pub use logged_command::{Finished, LoggedCommand, Progress};
 pub use modules_package::{DebianModules, debian_modules};
+pub use program_package::{DebianProgram, debian_program, locate_program};
 pub use record::{Origin, Record};
 pub use selftests::{JUMP_SELFTESTS, SELFTEST_PROGRAMS};
 pub use series::{KernelSeries, UnknownSeries};

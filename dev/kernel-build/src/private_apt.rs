@@ -95,6 +95,13 @@ impl<'a> PrivateApt<'a> {
         Ok(names.map(|(name, _)| name.to_owned()).collect())
     }
 
+    /// Lists the libraries a package depends on, directly or through others, by their packages' names.
+    pub(crate) fn libraries_of(&self, package: &str) -> Result<Vec<String>, Error> {
+        let mut command = self.command("apt-cache");
+        command.args(["depends", "--recurse", "--important", package]);
+        Ok(parse_libraries(&output(command, "apt-cache")?))
+    }
+
     /// Downloads a package version into a folder; apt checks it against the signed lists.
     pub(crate) fn download(
         &self,
@@ -166,6 +173,15 @@ impl<'a> PrivateApt<'a> {
     }
 }
 
+/// Picks the packages of libraries out of `apt-cache depends --recurse`, where each package that is
+/// reached stands at the beginning of a line.
+fn parse_libraries(depends: &str) -> Vec<String> {
+    let is_library = |line: &&str| line.starts_with("lib") || line.starts_with("zlib");
+    let packages = depends.lines().filter(is_library);
+    let all: BTreeSet<String> = packages.map(ToOwned::to_owned).collect();
+    all.into_iter().collect()
+}
+
 fn source_line(mirror: &str, suite: &str) -> String {
     format!("deb [target=Packages signed-by={KEYRING}] {mirror} {suite} main\n")
 }
@@ -228,6 +244,13 @@ pub(crate) fn output(mut command: Command, program: &'static str) -> Result<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_are_the_packages_named_so_that_are_reached() {
+        let depends = "memcached\n  Depends: libc6\n  Depends: adduser\nlibc6\n  Depends: libgcc-s1\n\
+                       zlib1g\nadduser\n<libfoo>\nlibc6\n";
+        assert_eq!(parse_libraries(depends), ["libc6", "zlib1g"]);
+    }
 
     #[test]
     fn every_mirror_is_asked_once_and_security_archives_are_not() {

@@ -50,6 +50,18 @@ impl Host {
         Self::boot_image(lab, kernel, image, &[], "")
     }
 
+    /// Boots `kernel` with luod, services, and what is added to the image.
+    pub(crate) fn boot_adding_services(
+        lab: &Lab,
+        kernel: Series,
+        services: &[(&str, When, &str)],
+        add: impl FnOnce(&mut Initramfs) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let mut image = lab.image_with_client()?;
+        add(&mut image)?;
+        Self::boot_image(lab, kernel, image, services, "")
+    }
+
     /// The same with more words on the kernel's command line.
     pub(crate) fn boot_with(
         lab: &Lab,

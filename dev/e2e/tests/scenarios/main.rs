@@ -29,6 +29,7 @@ mod running;
 mod selftests;
 mod symbols;
 mod unfinished;
+mod unmodified;
 mod update;
 
 use std::process::ExitCode;
@@ -69,7 +70,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 14] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 15] = [
     agent::scenarios,
     boot::scenarios,
     cancel::scenarios,
@@ -83,6 +84,7 @@ const ON_BOTH: [fn() -> Vec<Scenario>; 14] = [
     participants::scenarios,
     refusals::scenarios,
     unfinished::scenarios,
+    unmodified::scenarios,
     update::scenarios,
 ];
 

@@ -3,7 +3,7 @@
 use std::env;
 
 use anyhow::{Result, anyhow};
-use kernel_build::{Flavour, Freshness, KernelSeries, build_flavour, locate};
+use kernel_build::{Flavour, Freshness, KernelSeries, build_flavour, debian_program, locate};
 
 use super::context::{Context, Report, Strictness, UnitRunner};
 use super::counts::Counts;
@@ -44,7 +44,7 @@ pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
         steps.push(step("header check", &["kernels"], header_check));
     }
     if *extent != Extent::Quick && !context.workspace.machine_tests().is_empty() {
-        let needs = &["kernels", "selftests", "guest programs"];
+        let needs = &["kernels", "selftests", "programs", "guest programs"];
         steps.push(step("machine tests", needs, machine_tests));
     }
     steps
@@ -86,6 +86,7 @@ fn before_machines() -> Vec<Step> {
         step("machine tools", &[], machine_tools),
         step("kernels", &["machine tools"], kernels),
         step("selftests", &["kernels"], selftests),
+        step("programs", &[], programs),
         step("guest programs", &["machine tools"], guest_programs),
     ]
 }
@@ -205,6 +206,14 @@ fn selftests(_: &Context) -> Result<Report> {
         locate(series)?.selftests()?;
         report.add(Report::passed());
     }
+    Ok(report)
+}
+
+/// Programs of Debian's that scenarios run.
+fn programs(_: &Context) -> Result<Report> {
+    let found = debian_program("memcached", Freshness::Cached)?;
+    let mut report = Report::passed();
+    report.notes.push(found.package);
     Ok(report)
 }
 
@@ -351,6 +360,7 @@ mod tests {
             "machine tools",
             "kernels",
             "selftests",
+            "programs",
             "guest programs",
             "machine tests",
         ];
