@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Keeps this many files more, each of one byte.
     #[arg(long, default_value_t = 0)]
     numbered: usize,
+    /// Fills every file anew at each start, with content that tells how many starts there were.
+    #[arg(long)]
+    turns: bool,
     /// Keeps a counter that grows until FREEZE, and says its last value.
     #[arg(long)]
     counter: bool,
@@ -121,6 +124,11 @@ enum Counting {
     CountsNot,
 }
 
+/// The file that counts the starts.
+struct Turn {
+    file: File,
+}
+
 struct Service {
     name: String,
     arguments: Arguments,
@@ -129,6 +137,8 @@ struct Service {
     /// Every descriptor stays open, as a service's would.
     files: Vec<OwnedFd>,
     is_frozen: Arc<AtomicBool>,
+    /// How often every file was filled anew.
+    turn: u64,
     /// Files made anew.
     filled: usize,
     /// Files that came over and were compared.
@@ -144,8 +154,13 @@ impl Service {
             store,
             files: Vec::new(),
             is_frozen: Arc::default(),
+            turn: 0,
             filled: 0,
             updated: 0,
+        };
+        let turn = match arguments.turns {
+            true => Some(service.turn()?),
+            false => None,
         };
         for kind in &arguments.items {
             service.open(kind, &kind.item())?;
@@ -159,6 +174,9 @@ impl Service {
         if arguments.probe_resize {
             service.probe_resize()?;
         }
+        if let Some(turn) = turn {
+            service.next_turn(turn)?;
+        }
         service.store.running()?;
         if !arguments.never_finish {
             service.store.finish()?;
@@ -169,7 +187,7 @@ impl Service {
 
     fn open(&mut self, kind: &Kind, item_name: &str) -> anyhow::Result<()> {
         let context = || format!("{item_name} of {}", self.name);
-        let seed = seed(&self.name, item_name);
+        let seed = seed(&self.name, item_name) ^ self.turn;
         let item = self.store.memfd(item_name, &kind.spec());
         let item = item.with_context(context)?;
         if item.is_new() {
@@ -183,6 +201,30 @@ impl Service {
             self.updated += usize::from(item.origin() == Origin::Updated);
         }
         self.files.push(item.into_fd());
+        Ok(())
+    }
+
+    /// Number of this start; the files have the content of the one before.
+    fn turn(&mut self) -> anyhow::Result<Turn> {
+        let spec = MemfdSpec::new(4096).schema(1);
+        let item = self.store.memfd("turn", &spec)?;
+        let file = File::from(item.into_fd());
+        self.turn = read_counter(&file)?;
+        Ok(Turn { file })
+    }
+
+    /// Gives every file the content of the next start.
+    fn next_turn(&mut self, turn: Turn) -> anyhow::Result<()> {
+        self.turn += 1;
+        for (kind, fd) in self.arguments.items.iter().zip(&self.files) {
+            let item = kind.item();
+            let seed = seed(&self.name, &item) ^ self.turn;
+            kind.fill(fd.as_fd(), seed)?;
+            kind.verify(fd.as_fd(), seed)?;
+        }
+        turn.file.write_all_at(&self.turn.to_le_bytes(), 0)?;
+        say!("{}: turn {}", self.name, self.turn);
+        self.files.push(turn.file.into());
         Ok(())
     }
 

@@ -50,6 +50,14 @@ enum Task {
         #[arg(long)]
         vm: bool,
     },
+    /// Update a machine many times in a row, between two kernels and on the emulated machine, with content that changes.
+    ///
+    /// What was seen after each update is in e2e-logs/soak and e2e-logs/emulated/soak of the target folder.
+    Soak {
+        /// How many updates.
+        #[arg(long, default_value_t = 100)]
+        updates: u32,
+    },
     /// Measure; nothing is asserted.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -145,6 +153,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         }
         Task::Demo { vm: false } => demo::run(Stage::Emulated)?,
         Task::Demo { vm: true } => demo::run(Stage::Vm)?,
+        Task::Soak { updates } => return test_run::run(&Extent::Soak(updates)),
         Task::Bench(BenchCommand::Update { runs }) => bench_update(runs)?,
         Task::Bench(BenchCommand::Handover { gib, runs }) => bench_handover(gib, runs)?,
         Task::Bench(BenchCommand::Ksyms { runs }) => {

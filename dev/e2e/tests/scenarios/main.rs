@@ -27,6 +27,7 @@ mod platform;
 mod refusals;
 mod running;
 mod selftests;
+mod soak;
 mod symbols;
 mod unfinished;
 mod unmodified;
@@ -70,7 +71,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 15] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 16] = [
     agent::scenarios,
     boot::scenarios,
     cancel::scenarios,
@@ -83,6 +84,7 @@ const ON_BOTH: [fn() -> Vec<Scenario>; 15] = [
     misbehaviour::scenarios,
     participants::scenarios,
     refusals::scenarios,
+    soak::scenarios,
     unfinished::scenarios,
     unmodified::scenarios,
     update::scenarios,

@@ -36,6 +36,8 @@ pub(super) struct Context {
     pub(super) unit_runner: UnitRunner,
     /// Part of the names of the machine tests to run; all of them without.
     pub(super) only: Option<String>,
+    /// How many updates in a row, where a scenario makes many.
+    pub(super) updates: Option<u32>,
 }
 
 /// What a step found.

@@ -22,6 +22,8 @@ pub(crate) enum Extent {
     Full,
     /// The machine tests whose name contains this, and what they need.
     Scenarios(String),
+    /// That many updates in a row, and what they need.
+    Soak(u32),
 }
 
 /// How a step ended.
@@ -40,7 +42,12 @@ pub(crate) fn run(extent: &Extent) -> Result<ExitCode> {
         unit_runner: unit_runner(),
         only: match extent {
             Extent::Scenarios(filter) => Some(filter.clone()),
+            Extent::Soak(_) => Some("soak::".to_owned()),
             Extent::Quick | Extent::Full => None,
+        },
+        updates: match extent {
+            Extent::Soak(updates) => Some(*updates),
+            _ => None,
         },
     };
     if context.only.is_none() && context.unit_runner == UnitRunner::Cargo {
@@ -191,6 +198,7 @@ mod tests {
             strictness,
             unit_runner: UnitRunner::Cargo,
             only: None,
+            updates: None,
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
     let mut steps = match extent {
         Extent::Quick => [on_this_machine(), on_emulated_machines(context)].concat(),
         Extent::Full => [on_this_machine(), vec![DEMO], before_machines()].concat(),
-        Extent::Scenarios(_) => before_machines(),
+        Extent::Scenarios(_) | Extent::Soak(_) => before_machines(),
     };
     if *extent == Extent::Full {
         steps.push(step("header check", &["kernels"], header_check));
@@ -253,6 +253,9 @@ fn machine_tests(context: &Context) -> Result<Report> {
         command
             .env("E2E_REQUIRE", "1")
             .env("HEADER_CHECK_SOURCES", &sources);
+        if let Some(updates) = context.updates {
+            command.env("E2E_UPDATES", updates.to_string());
+        }
         if let Some(filter) = &context.only {
             command.args(["--", filter]);
         }
@@ -311,6 +314,7 @@ mod tests {
             strictness: Strictness::Lenient,
             unit_runner: UnitRunner::Cargo,
             only: None,
+            updates: None,
         }
     }
 
