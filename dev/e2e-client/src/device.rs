@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use liveupdate::{Device, Error, MemfdSpec, Store, Token};
+use liveupdate::{Device, Error, MemfdSpec, SessionName, Store, Token};
 
 use crate::say;
 
@@ -15,6 +15,23 @@ pub(crate) fn hold() -> anyhow::Result<()> {
     loop {
         thread::sleep(Duration::from_secs(3600));
     }
+}
+
+/// Which session.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DuplicateArguments {
+    /// Its name.
+    session: String,
+}
+
+/// Tries to make a session whose name is taken, and makes none.
+pub(crate) fn duplicate(arguments: &DuplicateArguments) -> anyhow::Result<()> {
+    let name = SessionName::new(&arguments.session)?;
+    match Device::open_within(Duration::from_secs(1))?.create_session(&name) {
+        Ok(_) => anyhow::bail!("{name} was free"),
+        Err(error) => say!("{error}"),
+    }
+    Ok(())
 }
 
 /// Makes every mistake a direct store can make, and prints what the client library says.

@@ -68,6 +68,8 @@ enum Task {
     Remove(look::RemoveArguments),
     /// Fill memcached, or compare what it has.
     Memcached(memcached::Arguments),
+    /// Try to make a session whose name is taken.
+    DuplicateSession(device::DuplicateArguments),
     /// Keep /dev/liveupdate open until a signal ends it.
     HoldDevice,
     /// Offer luod and the kernel a file to preserve, and print what each says.
@@ -102,6 +104,7 @@ fn main() -> anyhow::Result<()> {
         Task::HardLink(arguments) => look::hard_link(&arguments),
         Task::Remove(arguments) => look::remove(&arguments),
         Task::Memcached(arguments) => memcached::run(&arguments),
+        Task::DuplicateSession(arguments) => device::duplicate(&arguments),
         Task::HoldDevice => device::hold(),
         Task::Offer(arguments) => offer::run(&arguments),
         Task::Prepare => participant::answer("prepare"),

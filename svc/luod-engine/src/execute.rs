@@ -15,6 +15,9 @@ use crate::recover::JOURNAL_TOKEN;
 use crate::sealed;
 use crate::state::{LateItem, Step};
 
+/// In front of the name of a session that is made to be closed.
+const PASSING_SESSION: &str = "luod-passing-";
+
 impl Engine {
     /// PREPARED → FROZEN → the next kernel, or everything is as before PREPARE.
     pub(crate) fn execute(
@@ -98,7 +101,28 @@ impl Engine {
         let journal = sealed::write(&journal).map_err(|error| internal(&error))?;
         self.host
             .preserve(session.as_fd(), journal.as_fd(), JOURNAL_TOKEN)?;
+        self.drop_empty_block();
         Err(self.host.reboot())
+    }
+
+    /// Makes a session and closes it: that frees a block without sessions at the end of the kernel's
+    /// chain, if there is one.
+    ///
+    /// With a multiple of 51 sessions, one that cannot be made because its name is taken, by whatever
+    /// program, leaves such a block, and the next kernel panics when it reads it ("Block contains invalid
+    /// entry count: 0", `kernel/liveupdate/luo_session.c` and `kho_block.c`, v7.2 and v7.3). Nobody can see
+    /// that it is there.
+    fn drop_empty_block(&self) {
+        // A name that nobody has: a second one would bring about what this prevents.
+        let id = self.state().update_id();
+        let unique = id.get(..8).unwrap_or(&id);
+        match self
+            .host
+            .create_session(&format!("{PASSING_SESSION}{unique}"))
+        {
+            Ok(session) => drop(session),
+            Err(refusal) => tracing::warn!(%refusal, "no session could be made and closed"),
+        }
     }
 
     /// Preserves what came during FREEZE, now that its owners stand still.

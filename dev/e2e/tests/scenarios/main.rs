@@ -6,6 +6,7 @@
 //! `E2E_REQUIRE` set, as there, it fails. Logs of the last run: `e2e-logs/` in the target folder.
 
 mod agent;
+mod blocks;
 mod boot;
 mod cancel;
 mod cases;
@@ -71,8 +72,9 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 16] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 17] = [
     agent::scenarios,
+    blocks::scenarios,
     boot::scenarios,
     cancel::scenarios,
     cases::scenarios,
