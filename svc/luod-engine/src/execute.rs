@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use luod_api::{Code, Refusal};
-use update::{Barrier, Event, MarkKind, Phase};
+use update::{Barrier, Event, ItemState, MarkKind, Phase};
 
 use crate::engine::{Engine, JOURNAL_SESSION, internal, item_key, session_key};
 use crate::prepare::{Watcher, check_outcome, progress, subscribers};
@@ -78,6 +78,7 @@ impl Engine {
             .mark(MarkKind::FreezeStarted, None, self.host.now());
         self.wait_for_services(Event::Freeze, deadline)?;
         self.preserve_late()?;
+        self.check_seals()?;
         self.freeze_programs(deadline)?;
         watcher(progress(
             Phase::Frozen,
@@ -103,6 +104,30 @@ impl Engine {
             .preserve(session.as_fd(), journal.as_fd(), JOURNAL_TOKEN)?;
         self.drop_empty_block();
         Err(self.host.reboot())
+    }
+
+    /// Refuses when a file has seals that it had not when it was preserved: the kernel writes them down
+    /// then (`memfd_luo_preserve`, `mm/memfd_luo.c`, v7.2 and v7.3), and the file would come back without
+    /// them.
+    fn check_seals(&self) -> Result<(), Refusal> {
+        let state = self.state();
+        let services = state.journal.services.iter();
+        let items =
+            services.flat_map(|service| service.items.iter().map(move |item| (service, item)));
+        for (service, item) in items.filter(|(_, item)| item.state == ItemState::Held) {
+            let fd = self.kept(&item_key(&service.name, &item.name))?;
+            let found = preservable::check(fd.as_fd())?;
+            if found.seals != item.seals {
+                let text = format!(
+                    "{:?} of {:?} was sealed after PREPARE (seals {:#x}, preserved {:#x}): it would come back without the new seals",
+                    item.name, service.name, found.seals, item.seals
+                );
+                return Err(Refusal::new(Code::NotPreservable, text).with_hint(
+                    "services must add seals before an update is prepared; try again now",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Makes a session and closes it: that frees a block without sessions at the end of the kernel's

@@ -89,3 +89,33 @@ fn a_participant_that_is_gone_at_freeze_stops_the_jump() {
         "it jumped all the same"
     );
 }
+
+#[test]
+fn a_seal_added_after_prepare_stops_the_jump_and_not_the_next_one() {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let boot = Boot::cold();
+    let peer = boot.attach(1, "db");
+    let memfd = memfd_create("pages", MemfdFlags::ALLOW_SEALING | MemfdFlags::EXEC).unwrap();
+    let request = Keep {
+        service: "db".to_owned(),
+        item: "pages".to_owned(),
+        schema: 1,
+        required: true,
+    };
+    let duplicate = memfd.try_clone().unwrap();
+    boot.engine
+        .keep_item(&peer, &request, vec![duplicate])
+        .unwrap();
+    boot.prepare().unwrap();
+    fcntl_add_seals(&memfd, SealFlags::WRITE).unwrap();
+    let refusal = boot.engine.execute(SOON, &mut ignore).unwrap_err();
+    assert_eq!(refusal.code, Code::NotPreservable);
+    assert!(
+        refusal
+            .message
+            .contains("\"pages\" of \"db\" was sealed after PREPARE"),
+        "{refusal}"
+    );
+    let after = boot.jump(|_| {});
+    assert!(after.engine.sessions().services[0].record.is_incoming());
+}
