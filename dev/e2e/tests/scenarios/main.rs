@@ -13,6 +13,7 @@ mod cases;
 mod check;
 mod composed;
 mod crashes;
+mod deaths;
 mod direct;
 mod failures;
 mod handover;
@@ -72,7 +73,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 17] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 18] = [
     agent::scenarios,
     blocks::scenarios,
     boot::scenarios,
@@ -80,6 +81,7 @@ const ON_BOTH: [fn() -> Vec<Scenario>; 17] = [
     cases::scenarios,
     check::scenarios,
     crashes::scenarios,
+    deaths::scenarios,
     direct::scenarios,
     kvcache::scenarios,
     many::scenarios,
