@@ -81,16 +81,25 @@ impl Cache {
         self.root.join("modules")
     }
 
+    /// Root file systems of guests that are whole distributions.
+    pub fn roots(&self) -> PathBuf {
+        self.root.join("roots")
+    }
+
     pub(crate) fn apt(&self) -> PathBuf {
         self.root.join("apt")
     }
 
-    pub(crate) fn log(&self, step: &str) -> PathBuf {
+    /// Where the output of a step goes.
+    pub fn log(&self, step: &str) -> PathBuf {
         self.root.join("logs").join(format!("{step}.log"))
     }
 
     /// Waits for exclusive use, then removes what interrupted builds left behind.
-    pub(crate) fn lock(&self) -> Result<CacheLock, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the lock's path.
+    pub fn lock(&self) -> Result<CacheLock, Error> {
         fs::create_dir_all(&self.root).map_err(io_error("create", &self.root))?;
         let path = self.root.join("lock");
         let file = File::create(&path).map_err(io_error("create", &path))?;
@@ -105,7 +114,13 @@ impl Cache {
             }
             other => other.map_err(|errno| io_error("lock", &path)(errno.into()))?,
         }
-        for folder in [self.sources(), self.kernels(), self.trees(), self.modules()] {
+        for folder in [
+            self.sources(),
+            self.kernels(),
+            self.trees(),
+            self.modules(),
+            self.roots(),
+        ] {
             remove_unfinished(&folder)?;
         }
         Ok(CacheLock { _file: file })
@@ -113,7 +128,10 @@ impl Cache {
 }
 
 /// Makes a folder inside `parent` that is removed unless [`publish`]ed.
-pub(crate) fn begin(parent: &Path) -> Result<TempDir, Error> {
+///
+/// # Errors
+/// [`Error::Io`] with the folder's path.
+pub fn begin(parent: &Path) -> Result<TempDir, Error> {
     fs::create_dir_all(parent).map_err(io_error("create", parent))?;
     tempfile::Builder::new()
         .prefix(BUILDING_PREFIX)
@@ -122,7 +140,10 @@ pub(crate) fn begin(parent: &Path) -> Result<TempDir, Error> {
 }
 
 /// Gives a folder made by [`begin`] its final name, replacing what was there.
-pub(crate) fn publish(folder: TempDir, target: &Path) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Io`] with the path that stands in the way.
+pub fn publish(folder: TempDir, target: &Path) -> Result<(), Error> {
     // Temporary folders are private to their owner; what is published may be read like any other cache.
     let mode = Permissions::from_mode(0o755);
     fs::set_permissions(folder.path(), mode).map_err(io_error("open up", folder.path()))?;

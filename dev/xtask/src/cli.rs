@@ -72,6 +72,12 @@ enum Task {
     Kernel(KernelCommand),
     /// Build the static programs that run inside guest machines and print their folder.
     Guest,
+    /// Build the root file system of the guest with systemd, from Debian's packages, and print its image.
+    SystemdRoot {
+        /// Build it again, with the packages of today.
+        #[arg(long)]
+        refresh: bool,
+    },
     /// Check that dependencies between the layer folders point down only.
     Layers,
     /// Check length and head of source files, unsafe outside sys/, and words that must not be here.
@@ -165,11 +171,23 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             let folder = guest::guest_binaries(&Workspace::load()?)?;
             output::line(&folder.display().to_string());
         }
+        Task::SystemdRoot { refresh } => systemd_root(if refresh {
+            Freshness::Refresh
+        } else {
+            Freshness::Cached
+        })?,
         Task::Layers => check_layers()?,
         Task::Files => check_files()?,
         Task::Links => check_links()?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn systemd_root(freshness: Freshness) -> Result<()> {
+    prerequisites::ensure(&[Purpose::Machine])?;
+    let root = systemd_guest::build(freshness)?;
+    output::line(&root.image.display().to_string());
+    Ok(())
 }
 
 fn bench_update(runs: usize) -> Result<()> {

@@ -66,7 +66,7 @@ const fn file(path: &'static str, package: &'static str, why: &'static str) -> T
 /// Why there are tools that pack.
 const PACKS: &str = "packs what tests unpack";
 
-const TOOLS: [Tool; 25] = [
+const TOOLS: [Tool; 27] = [
     program(
         "gcc",
         "gcc",
@@ -143,6 +143,18 @@ const TOOLS: [Tool; 25] = [
         "qemu-system-x86",
         Purpose::Machine,
         "runs the guest machine",
+    ),
+    program(
+        "mmdebstrap",
+        "mmdebstrap",
+        Purpose::Machine,
+        "makes the root file system of a guest with systemd",
+    ),
+    program(
+        "debugfs",
+        "e2fsprogs",
+        Purpose::Machine,
+        "makes disks of guests and adds files to them",
     ),
     program(
         "as",

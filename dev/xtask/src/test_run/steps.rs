@@ -41,7 +41,7 @@ pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
         steps.push(step("header check", &["kernels"], header_check));
     }
     if *extent != Extent::Quick && !context.workspace.machine_tests().is_empty() {
-        let needs = &["kernels", "selftests", "guest programs"];
+        let needs = &["kernels", "selftests", "guest programs", "systemd root"];
         steps.push(step("machine tests", needs, machine_tests));
     }
     steps
@@ -83,6 +83,7 @@ fn before_machines() -> Vec<Step> {
         step("kernels", &["machine tools"], kernels),
         step("selftests", &["kernels"], selftests),
         step("guest programs", &["machine tools"], guest_programs),
+        step("systemd root", &["machine tools"], systemd_root),
     ]
 }
 
@@ -202,6 +203,11 @@ fn selftests(_: &Context) -> Result<Report> {
 
 fn guest_programs(context: &Context) -> Result<Report> {
     guest::guest_binaries(&context.workspace)?;
+    Ok(Report::passed())
+}
+
+fn systemd_root(_: &Context) -> Result<Report> {
+    systemd_guest::build(Freshness::Cached)?;
     Ok(Report::passed())
 }
 
@@ -344,6 +350,7 @@ mod tests {
             "kernels",
             "selftests",
             "guest programs",
+            "systemd root",
             "machine tests",
         ];
         assert_eq!(steps, wanted);

@@ -1,0 +1,112 @@
+//! A guest that runs systemd: its disk, and what is asked of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use e2e::artifacts::{self, Missing};
+use e2e::{Command, Machine, Outcome, Series};
+use systemd_guest::{Disk, Root};
+
+use crate::harness::{Lab, guest_kernel};
+
+/// Longest boot or shutdown, in emulation on a busy host.
+pub(crate) const BOOT_PATIENCE: Duration = Duration::from_secs(240);
+/// Memory of the guest.
+const MEMORY_MIB: u32 = 2048;
+/// Where the guest's own programs are, and ours.
+const PATH: &str = "PATH=/usr/sbin:/usr/bin";
+
+/// The agent, as a service that lasts until everything else has ended.
+const AGENT_UNIT: &str = "[Unit]
+Description=Conversation with the host
+Before=luod.service
+
+[Service]
+ExecStart=/usr/bin/e2e-agent --service
+Environment=PATH=/usr/sbin:/usr/bin
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// Files of the guest that scenarios add: units and such.
+pub(crate) const UNITS: [(&str, &str); 1] = [("e2e-agent.service", AGENT_UNIT)];
+/// Units that every boot starts.
+const ENABLED: [&str; 2] = ["e2e-agent.service", "luod.service"];
+
+/// A guest that runs systemd.
+pub(crate) struct SystemdGuest {
+    pub(crate) machine: Machine,
+}
+
+impl SystemdGuest {
+    /// Boots Linux 7.3 with the disk.
+    pub(crate) fn boot(lab: &Lab) -> anyhow::Result<Self> {
+        let kernel = lab.kernel(Series::V7_3)?;
+        // The builder's image is not used with a disk.
+        let builder = Machine::builder(&kernel.image, Path::new(""), lab.folder());
+        let builder = builder.with_disk(&disk(lab)?).memory_mib(MEMORY_MIB);
+        let machine = builder.boot_within(BOOT_PATIENCE)?;
+        Ok(Self { machine })
+    }
+
+    /// Runs the words of one line.
+    pub(crate) fn run(&self, line: &str) -> anyhow::Result<Outcome> {
+        let argv = ["/usr/bin/env", PATH].into_iter().chain(line.split(' '));
+        Ok(self
+            .machine
+            .run(Command::new(argv).timeout(BOOT_PATIENCE))?)
+    }
+
+    /// Runs the words of one line, which must succeed; what they print.
+    pub(crate) fn done(&self, line: &str) -> anyhow::Result<String> {
+        let outcome = self.run(line)?.success()?;
+        Ok(outcome.stdout().trim().to_owned())
+    }
+}
+
+/// The disk of every guest: made once in a run of the tests.
+fn disk(lab: &Lab) -> anyhow::Result<PathBuf> {
+    static MADE: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(disk) = &*made {
+        return Ok(disk.clone());
+    }
+    let root = systemd_guest::locate().map_err(|error| Missing {
+        what: "the root file system of a guest with systemd".to_owned(),
+        remedy: error.to_string(),
+    })?;
+    let disk = make_disk(lab, &root).context("make the disk of the guest")?;
+    Ok(made.insert(disk).clone())
+}
+
+fn make_disk(lab: &Lab, root: &Root) -> anyhow::Result<PathBuf> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("systemd-guest.ext4");
+    let mut disk = Disk::copy_of(root, &path)?;
+    for program in ["e2e-agent", "e2e-client", "luoctl"] {
+        let host = artifacts::guest_program(program)?;
+        disk.file(&host, &format!("/usr/bin/{program}"), 0o755);
+    }
+    disk.file(&artifacts::guest_program("luod")?, "/usr/sbin/luod", 0o755);
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/luod/systemd");
+    disk.file(
+        &units.join("luod.service"),
+        "/usr/lib/systemd/system/luod.service",
+        0o644,
+    );
+    for (name, content) in UNITS {
+        let path = format!("/etc/systemd/system/{name}");
+        disk.bytes(&path, 0o644, content.as_bytes())?;
+    }
+    for name in ENABLED {
+        let wants = "/etc/systemd/system/multi-user.target.wants";
+        disk.symlink(&format!("{wants}/{name}"), &format!("../{name}"));
+    }
+    for series in Series::ALL {
+        let kernel = lab.kernel(series)?;
+        disk.file(&kernel.image, &guest_kernel(series), 0o644);
+    }
+    Ok(disk.finish()?)
+}
