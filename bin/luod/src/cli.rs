@@ -14,6 +14,7 @@ use tracing_subscriber::filter::Targets;
 /// Services find it at its socket (crate `liveupdate`, Varlink interface io.liveupdate.Service);
 /// operators drive it with luoctl. It starts a second process, the holder, which has a duplicate
 /// of every descriptor: killing luod loses nothing; when the holder is ended as well, everything is lost.
+/// As a service of systemd with FileDescriptorStoreMax= it has systemd hold the duplicates, and start the next kernel.
 #[derive(Debug, clap::Parser)]
 #[command(name = "luod", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -54,5 +55,10 @@ pub(crate) enum Command {
         /// Socket to listen on
         #[arg(long, value_name = "PATH")]
         socket: PathBuf,
+    },
+    /// Loads the next kernel once more when everything has ended; run by systemd-shutdown
+    ShutdownHook {
+        /// What systemd is about to do: only for `kexec` is there something to do
+        action: String,
     },
 }

@@ -16,6 +16,7 @@ mod offer;
 mod participant;
 mod service;
 mod stamp;
+mod supervised;
 
 /// Prints a line at once: scenarios wait for it.
 macro_rules! say {
@@ -63,6 +64,12 @@ enum Task {
     Sparse(look::SparseArguments),
     /// Keep /dev/liveupdate open until a signal ends it.
     HoldDevice,
+    /// As a service of systemd, keep a file in its store of descriptors.
+    InStore,
+    /// As a service of systemd with LUOSession=state, keep a file in that session.
+    InSession,
+    /// Drop the kernel that is loaded for the next jump.
+    Unload,
     /// Offer luod and the kernel a file to preserve, and print what each says.
     Offer(offer::Arguments),
     /// As a program of luod's drop-in folder: everything works.
@@ -93,6 +100,9 @@ fn main() -> anyhow::Result<()> {
         Task::Count(arguments) => look::count(&arguments),
         Task::Sparse(arguments) => look::sparse(&arguments),
         Task::HoldDevice => device::hold(),
+        Task::InStore => supervised::in_store(),
+        Task::InSession => supervised::in_session(),
+        Task::Unload => Ok(kexec_sys::unload()?),
         Task::Offer(arguments) => offer::run(&arguments),
         Task::Prepare => participant::answer("prepare"),
         Task::Freeze => participant::answer("freeze"),

@@ -9,6 +9,7 @@ use luod_api::{Code, Refusal};
 use update::ServiceName;
 use update::journal::Encoder;
 
+use crate::guard::Guard;
 use crate::history::History;
 use crate::host::Host;
 use crate::keeper::{Keeper, KeeperError};
@@ -21,6 +22,9 @@ use crate::state::State;
 pub(crate) const JOURNAL: &str = "journal";
 /// Name of the journal's own session in the holder.
 pub(crate) const JOURNAL_SESSION: &str = "journal-session";
+
+/// Start of the names of services' sessions in the holder.
+pub(crate) const SESSION_KEYS: &str = "session/";
 
 /// Why the engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +108,9 @@ impl Engine {
             tracing::warn!(%error, "the copy of the journal was not written");
         }
         let memfd = sealed::write(&bytes).map_err(|error| internal(&error))?;
-        self.keep(JOURNAL, memfd)
+        self.keep(JOURNAL, memfd)?;
+        self.host.guard(Guard::of(state));
+        Ok(())
     }
 
     /// Keeps a descriptor here and in the holder.
@@ -148,7 +154,7 @@ pub(crate) fn item_key(service: &str, item: &str) -> String {
 
 /// Name of a session in the holder.
 pub(crate) fn session_key(service: &str) -> String {
-    format!("session/{service}")
+    format!("{SESSION_KEYS}{service}")
 }
 
 /// A service's name, checked.

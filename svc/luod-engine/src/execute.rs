@@ -1,9 +1,9 @@
 //! FREEZE and the jump: everything here is blackout.
 
-use std::convert::Infallible;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
+use luod_api::manager::Progress;
 use luod_api::{Code, Refusal};
 use update::{Barrier, Event, MarkKind, Phase};
 
@@ -14,21 +14,35 @@ use crate::sealed;
 use crate::state::Step;
 
 impl Engine {
-    /// PREPARED → FROZEN → the next kernel, or everything is as before PREPARE.
+    /// PREPARED → FROZEN → the next kernel, or everything is as before PREPARE. Returns where a
+    /// service manager does the jump, and has begun.
     pub(crate) fn execute(
         &self,
         deadline: Duration,
         watcher: Watcher<'_>,
-    ) -> Result<Infallible, Refusal> {
-        self.begin_freeze()?;
-        let refusal = match self.freeze_and_jump(deadline, watcher) {
-            Ok(never) => match never {},
-            Err(refusal) => refusal,
-        };
-        let mut state = self.state();
-        self.roll_back(&mut state, &refusal.to_string());
-        self.save(&state)?;
-        Err(refusal)
+    ) -> Result<Progress, Refusal> {
+        let answer = self
+            .freeze(deadline, watcher)
+            .and_then(|()| self.host.reboot().map_err(Failure::Begun));
+        match answer {
+            Ok(()) => {
+                self.keeper.leave_sessions();
+                let text = "systemd ends everything and starts the next kernel";
+                Ok(progress(Phase::Frozen, text.to_owned()))
+            }
+            Err(Failure::NotBegun(refusal)) => Err(refusal),
+            Err(Failure::Begun(refusal)) => {
+                self.give_up(&refusal)?;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// FREEZE: afterwards everything is in the kernel that the next one needs.
+    pub(crate) fn freeze(&self, deadline: Duration, watcher: Watcher<'_>) -> Result<(), Failure> {
+        self.begin_freeze().map_err(Failure::NotBegun)?;
+        self.freeze_services(deadline, watcher)
+            .map_err(Failure::Begun)
     }
 
     fn begin_freeze(&self) -> Result<(), Refusal> {
@@ -54,11 +68,7 @@ impl Engine {
         Ok(())
     }
 
-    fn freeze_and_jump(
-        &self,
-        deadline: Duration,
-        watcher: Watcher<'_>,
-    ) -> Result<Infallible, Refusal> {
+    fn freeze_services(&self, deadline: Duration, watcher: Watcher<'_>) -> Result<(), Refusal> {
         // Nobody unmounts anything: what is written is written now, while services still work.
         rustix::fs::sync();
         {
@@ -93,7 +103,15 @@ impl Engine {
         let journal = journal.map_err(|error| internal(&error))?;
         let journal = sealed::write(&journal).map_err(|error| internal(&error))?;
         self.host
-            .preserve(session.as_fd(), journal.as_fd(), JOURNAL_TOKEN)?;
-        Err(self.host.reboot())
+            .preserve(session.as_fd(), journal.as_fd(), JOURNAL_TOKEN)
     }
+}
+
+/// How far FREEZE was when it failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing has changed.
+    NotBegun(Refusal),
+    /// Services may be frozen: they have to be told.
+    Begun(Refusal),
 }

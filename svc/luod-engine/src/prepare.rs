@@ -84,6 +84,7 @@ impl Engine {
         state.journal.update = Some(UpdateRecord {
             id: update_id(now),
             from_release: facts.release,
+            systemd_kexec_count: facts.systemd_kexec_count,
             timeline: Timeline {
                 ticks_hz: self.host.ticks_hz(),
                 ..Timeline::default()
@@ -122,6 +123,10 @@ impl Engine {
         self.wait_for_services(Event::Prepare, deadline)?;
         self.prepare_programs(deadline)?;
         let parts = self.parts()?;
+        // Names of sessions that were just closed are free by then.
+        self.keeper
+            .settle()
+            .map_err(|error| crate::engine::internal(&error))?;
         let journal_session = self.host.create_session(ServiceName::JOURNAL_SESSION)?;
         self.keep(JOURNAL_SESSION, journal_session)?;
         let mut bytes = 0_u64;

@@ -2,39 +2,26 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use e2e::artifacts::{self, Missing};
 use e2e::{Command, Machine, Outcome, Series};
 use systemd_guest::{Disk, Root};
 
+use super::units;
 use crate::harness::{Lab, guest_kernel};
 
 /// Longest boot or shutdown, in emulation on a busy host.
 pub(crate) const BOOT_PATIENCE: Duration = Duration::from_secs(240);
+/// Longest wait for a service.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(200);
 /// Memory of the guest.
 const MEMORY_MIB: u32 = 2048;
 /// Where the guest's own programs are, and ours.
 const PATH: &str = "PATH=/usr/sbin:/usr/bin";
-
-/// The agent, as a service that lasts until everything else has ended.
-const AGENT_UNIT: &str = "[Unit]
-Description=Conversation with the host
-Before=luod.service
-
-[Service]
-ExecStart=/usr/bin/e2e-agent --service
-Environment=PATH=/usr/sbin:/usr/bin
-
-[Install]
-WantedBy=multi-user.target
-";
-
-/// Files of the guest that scenarios add: units and such.
-pub(crate) const UNITS: [(&str, &str); 1] = [("e2e-agent.service", AGENT_UNIT)];
-/// Units that every boot starts.
-const ENABLED: [&str; 2] = ["e2e-agent.service", "luod.service"];
 
 /// A guest that runs systemd.
 pub(crate) struct SystemdGuest {
@@ -58,6 +45,28 @@ impl SystemdGuest {
         Ok(self
             .machine
             .run(Command::new(argv).timeout(BOOT_PATIENCE))?)
+    }
+
+    /// Waits until a service's log of this boot has a line that ends so.
+    pub(crate) fn wait_log(&self, service: &str, end: &str) -> anyhow::Result<String> {
+        let path = format!("/run/{service}.log");
+        let start = Instant::now();
+        loop {
+            // Not there before the service.
+            let log = self.machine.read_file(&path).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log).into_owned();
+            if log.lines().any(|line| line.ends_with(end)) {
+                return Ok(log);
+            }
+            if start.elapsed() > PATIENCE {
+                let journal = self.run("journalctl --boot --no-pager --lines=60")?;
+                bail!(
+                    "waited in vain for {end:?} in {path}: {log}\n{}",
+                    journal.stdout()
+                );
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Runs the words of one line, which must succeed; what they print.
@@ -96,13 +105,22 @@ fn make_disk(lab: &Lab, root: &Root) -> anyhow::Result<PathBuf> {
         "/usr/lib/systemd/system/luod.service",
         0o644,
     );
-    for (name, content) in UNITS {
+    disk.file(
+        &units.join("luod.shutdown"),
+        "/usr/lib/systemd/system-shutdown/luod.shutdown",
+        0o755,
+    );
+    for (name, content) in units::ALL {
         let path = format!("/etc/systemd/system/{name}");
         disk.bytes(&path, 0o644, content.as_bytes())?;
     }
-    for name in ENABLED {
+    for name in units::ENABLED {
         let wants = "/etc/systemd/system/multi-user.target.wants";
-        disk.symlink(&format!("{wants}/{name}"), &format!("../{name}"));
+        let unit = match name {
+            "luod.service" => "/usr/lib/systemd/system/luod.service".to_owned(),
+            own => format!("/etc/systemd/system/{own}"),
+        };
+        disk.symlink(&format!("{wants}/{name}"), &unit);
     }
     for series in Series::ALL {
         let kernel = lab.kernel(series)?;

@@ -1,0 +1,75 @@
+//! Units that scenarios add to the guest.
+
+/// The agent, as a service.
+const AGENT: &str = "[Unit]
+Description=Conversation with the host
+DefaultDependencies=no
+After=local-fs.target sysinit.target
+Conflicts=shutdown.target
+
+[Service]
+ExecStart=/usr/bin/e2e-agent --service
+Environment=PATH=/usr/sbin:/usr/bin
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// A service of luod.
+const KEPT: &str = "[Unit]
+After=luod.service
+Requires=luod.service
+
+[Service]
+ExecStart=/usr/bin/e2e-client service --name kept --item full:4 --item sealed
+StandardOutput=append:/run/kept.log
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// A service that keeps a file in systemd's store.
+const IN_STORE: &str = "[Service]
+Type=notify
+ExecStart=/usr/bin/e2e-client in-store
+StandardOutput=append:/run/in-store.log
+FileDescriptorStoreMax=4
+FileDescriptorStorePreserve=yes
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// A service without privileges that keeps a file in a session that systemd makes for it.
+const IN_SESSION: &str = "[Service]
+Type=notify
+User=daemon
+ExecStart=/usr/bin/e2e-client in-session
+StandardOutput=append:/run/in-session.log
+FileDescriptorStoreMax=4
+FileDescriptorStorePreserve=yes
+LUOSession=state
+Restart=on-failure
+RestartForceExitStatus=77
+RestartSec=10ms
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// By name.
+pub(crate) const ALL: [(&str, &str); 4] = [
+    ("e2e-agent.service", AGENT),
+    ("kept.service", KEPT),
+    ("in-store.service", IN_STORE),
+    ("in-session.service", IN_SESSION),
+];
+
+/// What every boot starts.
+pub(crate) const ENABLED: [&str; 5] = [
+    "e2e-agent.service",
+    "kept.service",
+    "in-store.service",
+    "in-session.service",
+    "luod.service",
+];
