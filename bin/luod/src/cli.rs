@@ -56,6 +56,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH")]
         socket: PathBuf,
     },
+    /// Writes the manual page luod.8 into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder; made if it is missing
+        folder: PathBuf,
+    },
     /// Loads the next kernel once more when everything has ended; run by systemd-shutdown
     ShutdownHook {
         /// What systemd is about to do: only for `kexec` is there something to do

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod cli;
+mod manual;
 mod serve;
 mod shutdown_hook;
 mod supervised;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     serve::log(&cli.log);
     let answer = match &cli.command {
         Some(cli::Command::Hold { socket }) => serve::hold(socket),
+        Some(cli::Command::Man { folder }) => manual::write(folder),
         Some(cli::Command::ShutdownHook { action }) => shutdown_hook::run(&cli.runtime_dir, action),
         None => serve::serve(&cli),
     };

@@ -28,6 +28,7 @@ pub(crate) use say;
 
 use std::fmt;
 use std::io::{Write as _, stdout};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -68,6 +69,11 @@ enum Task {
     InStore,
     /// As a service of systemd with LUOSession=state, keep a file in that session.
     InSession,
+    /// Load a kernel for a jump that somebody else does.
+    Load {
+        /// The kernel image.
+        kernel: PathBuf,
+    },
     /// Drop the kernel that is loaded for the next jump.
     Unload,
     /// Offer luod and the kernel a file to preserve, and print what each says.
@@ -102,6 +108,7 @@ fn main() -> anyhow::Result<()> {
         Task::HoldDevice => device::hold(),
         Task::InStore => supervised::in_store(),
         Task::InSession => supervised::in_session(),
+        Task::Load { kernel } => bare_kexec::load(&kernel),
         Task::Unload => Ok(kexec_sys::unload()?),
         Task::Offer(arguments) => offer::run(&arguments),
         Task::Prepare => participant::answer("prepare"),

@@ -10,7 +10,7 @@ use crate::error::Error;
 /// Debian's suite with the newest systemd.
 const SUITE: &str = "sid";
 /// What is installed beside the essential packages.
-const PACKAGES: &str = "dbus,systemd,systemd-sysv,udev,util-linux";
+const PACKAGES: &str = "dbus,mount,systemd,systemd-sysv,udev,util-linux";
 /// Size of the file system: twice what the packages need. It is sparse.
 const SIZE: &str = "768M";
 /// Makes two builds of the same packages the same: 2026-11-01.

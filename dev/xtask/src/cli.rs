@@ -13,7 +13,7 @@ use crate::kernel_command::{self, KernelCommand};
 use crate::prerequisites::{self, Purpose};
 use crate::test_run::{self, Extent};
 use crate::workspace::Workspace;
-use crate::{demo, files, fuzz, guest, layers, links, output};
+use crate::{demo, dist, files, fuzz, guest, layers, links, output};
 
 /// Builds kernels, checks the workspace and runs every test.
 #[derive(Debug, Parser)]
@@ -72,6 +72,8 @@ enum Task {
     Kernel(KernelCommand),
     /// Build the static programs that run inside guest machines and print their folder.
     Guest,
+    /// Make a Debian package of luod and luoctl, with units, manual pages, completions and the book, and print its path.
+    Dist,
     /// Build the root file system of the guest with systemd, from Debian's packages, and print its image.
     SystemdRoot {
         /// Build it again, with the packages of today.
@@ -170,6 +172,11 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Task::Guest => {
             let folder = guest::guest_binaries(&Workspace::load()?)?;
             output::line(&folder.display().to_string());
+        }
+        Task::Dist => {
+            let workspace = Workspace::load()?;
+            let package = dist::package(&workspace, &guest::package_binaries(&workspace)?)?;
+            output::line(&package.display().to_string());
         }
         Task::SystemdRoot { refresh } => systemd_root(if refresh {
             Freshness::Refresh

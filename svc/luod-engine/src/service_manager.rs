@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use luod_api::{Code, Refusal};
-use systemd_host::{Error, Login, Mode, Shutdown};
+use systemd_host::{Error, LOCK_OWNER, Login, Mode, Shutdown};
 
 use crate::Engine;
 use crate::guard::Guard;
@@ -17,6 +17,8 @@ use crate::next_kernel::NextKernel;
 
 /// Time between two tries to reach logind.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Time between two tries while logind still has a lock that was let go.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// Longest wait for a lock to be let go.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 /// Of the time that a shutdown waits, what is not given to services.
@@ -39,7 +41,8 @@ struct Wish {
 #[derive(Debug, Default)]
 struct Locks {
     wanted: Guard,
-    present: Guard,
+    /// None while one is being taken or let go.
+    present: Option<Guard>,
 }
 
 impl Wish {
@@ -52,18 +55,19 @@ impl Wish {
         self.changed.notify_all();
     }
 
-    /// Waits until another lock is wanted than is there.
+    /// Waits until another lock is wanted than is there; from then on none is known to be there.
     fn next(&self) -> Guard {
         let mut locks = self.locks();
-        while locks.wanted == locks.present {
+        while locks.present.as_ref() == Some(&locks.wanted) {
             let waited = self.changed.wait(locks);
             locks = waited.unwrap_or_else(PoisonError::into_inner);
         }
+        locks.present = None;
         locks.wanted.clone()
     }
 
     fn is_present(&self, guard: Guard) {
-        self.locks().present = guard;
+        self.locks().present = Some(guard);
         self.changed.notify_all();
     }
 
@@ -72,7 +76,7 @@ impl Wish {
         self.want(Guard::Nothing);
         let end = Instant::now() + RELEASE_PATIENCE;
         let mut locks = self.locks();
-        while locks.present != Guard::Nothing {
+        while locks.present != Some(Guard::Nothing) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 tracing::warn!("logind still has a lock of luod");
@@ -151,7 +155,17 @@ impl ServiceManager {
     /// Has systemd end everything and jump.
     pub(crate) fn start_next_kernel(&self) -> Result<(), Refusal> {
         self.wish.release();
-        systemd_host::start_next_kernel().map_err(|error| match &error {
+        let end = Instant::now() + RELEASE_PATIENCE;
+        let answer = loop {
+            match systemd_host::start_next_kernel() {
+                // logind learns that a lock was let go in its own time.
+                Err(Error::Blocked { who, .. }) if who == LOCK_OWNER && Instant::now() < end => {
+                    thread::sleep(LOCK_PAUSE);
+                }
+                answer => break answer,
+            }
+        };
+        answer.map_err(|error| match &error {
             Error::Blocked { who, why } => {
                 let text = format!("a shutdown is not permitted now: {who} blocks it ({why})");
                 let hint = "`systemd-inhibit --list` shows all locks; try again when it is gone";

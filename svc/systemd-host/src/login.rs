@@ -14,6 +14,9 @@ const DESTINATION: &str = "org.freedesktop.login1";
 const PATH: &str = "/org/freedesktop/login1";
 const INTERFACE: &str = "org.freedesktop.login1.Manager";
 
+/// Who has our locks, as logind tells others.
+pub const LOCK_OWNER: &str = "luod";
+
 /// What a lock does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -61,7 +64,7 @@ impl Login {
         };
         let lock: BusFd = self
             .proxy
-            .call("Inhibit", &("shutdown", "luod", why, mode))
+            .call("Inhibit", &("shutdown", LOCK_OWNER, why, mode))
             .map_err(bus("Inhibit"))?;
         Ok(lock.into())
     }

@@ -9,7 +9,7 @@ use super::context::{Context, Report, Strictness, UnitRunner};
 use super::counts::Counts;
 use super::runner::Extent;
 use crate::prerequisites::{self, Purpose};
-use crate::{files, fuzz, guest, layers, links};
+use crate::{dist, files, fuzz, guest, layers, links};
 
 /// In front of the names of tests on the emulated machine.
 const EMULATED: &str = "emulated::";
@@ -41,7 +41,13 @@ pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
         steps.push(step("header check", &["kernels"], header_check));
     }
     if *extent != Extent::Quick && !context.workspace.machine_tests().is_empty() {
-        let needs = &["kernels", "selftests", "guest programs", "systemd root"];
+        let needs = &[
+            "kernels",
+            "selftests",
+            "guest programs",
+            "systemd root",
+            "Debian package",
+        ];
         steps.push(step("machine tests", needs, machine_tests));
     }
     steps
@@ -84,6 +90,7 @@ fn before_machines() -> Vec<Step> {
         step("selftests", &["kernels"], selftests),
         step("guest programs", &["machine tools"], guest_programs),
         step("systemd root", &["machine tools"], systemd_root),
+        step("Debian package", &["guest programs"], debian_package),
     ]
 }
 
@@ -203,6 +210,13 @@ fn selftests(_: &Context) -> Result<Report> {
 
 fn guest_programs(context: &Context) -> Result<Report> {
     guest::guest_binaries(&context.workspace)?;
+    Ok(Report::passed())
+}
+
+/// Of the programs just built, for the guest that installs it.
+fn debian_package(context: &Context) -> Result<Report> {
+    let programs = guest::guest_binaries(&context.workspace)?;
+    dist::package(&context.workspace, &programs)?;
     Ok(Report::passed())
 }
 
@@ -351,6 +365,7 @@ mod tests {
             "selftests",
             "guest programs",
             "systemd root",
+            "Debian package",
             "machine tests",
         ];
         assert_eq!(steps, wanted);

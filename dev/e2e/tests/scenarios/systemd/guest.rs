@@ -8,15 +8,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use e2e::artifacts::{self, Missing};
 use e2e::{Command, Machine, Outcome, Series};
+use serde_json::Value;
 use systemd_guest::{Disk, Root};
 
 use super::units;
 use crate::harness::{Lab, guest_kernel};
+use crate::host::check_refusal;
 
 /// Longest boot or shutdown, in emulation on a busy host.
-pub(crate) const BOOT_PATIENCE: Duration = Duration::from_secs(240);
+const BOOT_PATIENCE: Duration = Duration::from_secs(240);
 /// Longest wait for a service.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Where the guest has the package of luod.
+const PACKAGE: &str = "/root/luod.deb";
 const PAUSE: Duration = Duration::from_millis(200);
 /// Memory of the guest.
 const MEMORY_MIB: u32 = 2048;
@@ -36,7 +40,28 @@ impl SystemdGuest {
         let builder = Machine::builder(&kernel.image, Path::new(""), lab.folder());
         let builder = builder.with_disk(&disk(lab)?).memory_mib(MEMORY_MIB);
         let machine = builder.boot_within(BOOT_PATIENCE)?;
-        Ok(Self { machine })
+        let guest = Self { machine };
+        guest.done(&format!("dpkg --install {PACKAGE}"))?;
+        // It needs luod, which was not there at the boot.
+        guest.done("systemctl start kept.service")?;
+        Ok(guest)
+    }
+
+    /// `luoctl --json` with the words of one line, parsed.
+    pub(crate) fn json(&self, line: &str) -> anyhow::Result<Value> {
+        let answer = self.done(&format!("luoctl --json {line}"))?;
+        serde_json::from_str(&answer).context(answer)
+    }
+
+    /// Runs the words of one line, which must end with `code` and say each of `parts`.
+    pub(crate) fn refused(&self, line: &str, code: i32, parts: &[&str]) -> anyhow::Result<()> {
+        check_refusal(&self.run(line)?, code, parts)
+    }
+
+    /// Waits for the next kernel.
+    pub(crate) fn wait_boot(&self) -> anyhow::Result<()> {
+        self.machine.wait_boot(BOOT_PATIENCE)?;
+        Ok(())
     }
 
     /// Runs the words of one line.
@@ -45,6 +70,35 @@ impl SystemdGuest {
         Ok(self
             .machine
             .run(Command::new(argv).timeout(BOOT_PATIENCE))?)
+    }
+
+    /// Waits until what the words of a line print has `part` in it.
+    pub(crate) fn until(&self, what: &str, line: &str, part: &str) -> anyhow::Result<()> {
+        self.wait_output(what, line, |output| output.contains(part))
+    }
+
+    /// Waits until what the words of a line print no longer has `part` in it.
+    pub(crate) fn gone(&self, what: &str, line: &str, part: &str) -> anyhow::Result<()> {
+        self.wait_output(what, line, |output| !output.contains(part))
+    }
+
+    fn wait_output(
+        &self,
+        what: &str,
+        line: &str,
+        is_so_fn: impl Fn(&str) -> bool,
+    ) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let outcome = self.run(line)?;
+            if is_so_fn(&outcome.stdout()) {
+                return Ok(());
+            }
+            if start.elapsed() > PATIENCE {
+                bail!("waited in vain: {what}: {}", outcome.output());
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Waits until a service's log of this boot has a line that ends so.
@@ -94,32 +148,18 @@ fn disk(lab: &Lab) -> anyhow::Result<PathBuf> {
 fn make_disk(lab: &Lab, root: &Root) -> anyhow::Result<PathBuf> {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("systemd-guest.ext4");
     let mut disk = Disk::copy_of(root, &path)?;
-    for program in ["e2e-agent", "e2e-client", "luoctl"] {
+    for program in ["e2e-agent", "e2e-client"] {
         let host = artifacts::guest_program(program)?;
         disk.file(&host, &format!("/usr/bin/{program}"), 0o755);
     }
-    disk.file(&artifacts::guest_program("luod")?, "/usr/sbin/luod", 0o755);
-    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin/luod/systemd");
-    disk.file(
-        &units.join("luod.service"),
-        "/usr/lib/systemd/system/luod.service",
-        0o644,
-    );
-    disk.file(
-        &units.join("luod.shutdown"),
-        "/usr/lib/systemd/system-shutdown/luod.shutdown",
-        0o755,
-    );
+    disk.file(&artifacts::package()?, PACKAGE, 0o644);
     for (name, content) in units::ALL {
         let path = format!("/etc/systemd/system/{name}");
         disk.bytes(&path, 0o644, content.as_bytes())?;
     }
     for name in units::ENABLED {
         let wants = "/etc/systemd/system/multi-user.target.wants";
-        let unit = match name {
-            "luod.service" => "/usr/lib/systemd/system/luod.service".to_owned(),
-            own => format!("/etc/systemd/system/{own}"),
-        };
+        let unit = format!("/etc/systemd/system/{name}");
         disk.symlink(&format!("{wants}/{name}"), &unit);
     }
     for series in Series::ALL {

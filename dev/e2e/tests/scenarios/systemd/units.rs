@@ -57,19 +57,30 @@ RestartSec=10ms
 WantedBy=multi-user.target
 ";
 
+/// Ends with a shutdown before luod does, and takes the loaded kernel along.
+const UNLOADER: &str = "[Unit]
+After=luod.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/true
+ExecStop=/usr/bin/e2e-client unload
+";
+
 /// By name.
-pub(crate) const ALL: [(&str, &str); 4] = [
+pub(crate) const ALL: [(&str, &str); 5] = [
     ("e2e-agent.service", AGENT),
     ("kept.service", KEPT),
     ("in-store.service", IN_STORE),
     ("in-session.service", IN_SESSION),
+    ("unloader.service", UNLOADER),
 ];
 
-/// What every boot starts.
-pub(crate) const ENABLED: [&str; 5] = [
+/// What every boot starts, beside luod.
+pub(crate) const ENABLED: [&str; 4] = [
     "e2e-agent.service",
     "kept.service",
     "in-store.service",
     "in-session.service",
-    "luod.service",
 ];
