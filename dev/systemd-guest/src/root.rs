@@ -18,7 +18,7 @@ const SOURCE_DATE_EPOCH: &str = "1793491200";
 
 /// What is done to the file system, as a shell script: `$1` is its root, `$2` the folder of the result.
 ///
-/// The copy leaves out what is mounted in the root. What would be made anew at each first boot is made here. Switched off is what
+/// The copy leaves out what is mounted in the root, and what keeps services from starting while mmdebstrap works in it. What would be made anew at each first boot is made here. Switched off is what
 /// scenarios do without and an emulated processor is long about: nobody logs in, and no device appears late.
 const FINISH: &str = "set -e
 touch \"$1/etc/.updated\" \"$1/var/.updated\"
@@ -30,6 +30,10 @@ echo guest > \"$1/etc/hostname\"
 chroot \"$1\" dpkg-query --show > \"$2/packages\"
 mkdir \"$2/copy\"
 cp --archive --one-file-system \"$1/.\" \"$2/copy\"
+rm -rf \"$2/copy/var/lib/apt/lists\" \"$2/copy/var/cache/apt\"
+rm -f \"$2/copy/usr/sbin/policy-rc.d\"
+real=\"$2/copy/usr/sbin/start-stop-daemon\"
+if [ -e \"$real.REAL\" ]; then mv \"$real.REAL\" \"$real\"; fi
 mkfs.ext4 -q -F -m 0 -d \"$2/copy\" \"$2/root.ext4\" \"$3\"
 rm -rf \"$2/copy\"
 ";

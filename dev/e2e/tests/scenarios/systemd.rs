@@ -131,7 +131,9 @@ fn jumps_of_others(lab: &Lab) -> anyhow::Result<()> {
     // Not finished: another jump would lose it.
     guest.until("the lock", "systemd-inhibit --list", "luod")?;
     guest.done(&format!("e2e-client load {}", guest_kernel(Series::V7_3)))?;
-    guest.refused("systemctl kexec", 1, &["luod", "kept"])?;
+    guest.refused("systemctl kexec", 1, &["block inhibitor"])?;
+    let locks = guest.done("systemd-inhibit --list --no-legend")?;
+    ensure!(locks.contains("what kept has not taken back"), "{locks}");
     guest.done("systemctl enable --now kept.service")?;
     check_kept(&guest, "updated")?;
 
