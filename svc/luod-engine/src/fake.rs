@@ -54,6 +54,7 @@ impl FakeHost {
         let incoming = std::mem::take(&mut self.kernel().handed_over);
         let next = Self::default();
         next.kernel().incoming = incoming;
+        next.kernel().systemd_kexec_count = self.kernel().systemd_kexec_count;
         next
     }
 

@@ -4,6 +4,7 @@ mod barrier;
 mod crashes;
 mod ended;
 mod participants;
+mod service_manager;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;

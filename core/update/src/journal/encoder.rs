@@ -42,6 +42,8 @@ struct UpdateParts<'a> {
     cancelled: &'a Option<String>,
     liveupdate_number: Option<u64>,
     kexec_count: Option<u32>,
+    systemd_kexec_count: Option<u64>,
+    warnings: &'a [String],
     timeline: TimelineParts<'a>,
     programs: &'a [ProgramRecord],
 }
@@ -79,6 +81,8 @@ impl Encoder {
             cancelled: &update.cancelled,
             liveupdate_number: update.liveupdate_number,
             kexec_count: update.kexec_count,
+            systemd_kexec_count: update.systemd_kexec_count,
+            warnings: &update.warnings,
             timeline: TimelineParts {
                 ticks_hz: update.timeline.ticks_hz,
                 marks: self.marks.iter().map(|(_, json)| &**json).collect(),
