@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use luod_engine::NextKernel;
+use luod_engine::{NextKernel, check_device};
 
 /// What systemd-shutdown calls a jump.
 const KEXEC: &str = "kexec";
@@ -23,6 +23,11 @@ pub(crate) fn run(runtime_dir: &Path, action: &str) -> anyhow::Result<()> {
             let cause = std::error::Error::source(error).map(ToString::to_string);
             tell(&format!("<3>luod: {error}: {}", cause.unwrap_or_default()));
         }
+    }
+    // Nobody is left who could be asked to close it.
+    if let Err(refusal) = check_device() {
+        let text = "systemd cannot hand over what units have in its stores";
+        tell(&format!("<3>luod: {text}: {}", refusal.message));
     }
     loaded.map(drop).context("loading the next kernel")
 }

@@ -64,7 +64,11 @@ enum Task {
     /// Make a file of this many bytes, all of them holes.
     Sparse(look::SparseArguments),
     /// Keep /dev/liveupdate open until a signal ends it.
-    HoldDevice,
+    HoldDevice {
+        /// Wait until this file is there.
+        #[arg(long)]
+        after: Option<PathBuf>,
+    },
     /// As a service of systemd, keep a file in its store of descriptors.
     InStore,
     /// As a service of systemd with LUOSession=state, keep a file in that session.
@@ -105,7 +109,7 @@ fn main() -> anyhow::Result<()> {
         Task::Linger => look::linger(),
         Task::Count(arguments) => look::count(&arguments),
         Task::Sparse(arguments) => look::sparse(&arguments),
-        Task::HoldDevice => device::hold(),
+        Task::HoldDevice { after } => device::hold(after.as_deref()),
         Task::InStore => supervised::in_store(),
         Task::InSession => supervised::in_session(),
         Task::Load { kernel } => bare_kexec::load(&kernel),

@@ -25,7 +25,12 @@ touch \"$1/etc/.updated\" \"$1/var/.updated\"
 chroot \"$1\" systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service \\
     systemd-udev-trigger.service systemd-user-sessions.service systemd-modules-load.service \\
     systemd-random-seed.service systemd-sysctl.service modprobe@.service tmp.mount \\
-    dev-hugepages.mount dev-mqueue.mount
+    dev-hugepages.mount dev-mqueue.mount sys-kernel-tracing.mount \\
+    systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket \\
+    systemd-udevd-varlink.socket systemd-udev-load-credentials.service \\
+    systemd-tmpfiles-setup-dev.service systemd-tmpfiles-setup-dev-early.service \\
+    systemd-sysinstall.socket systemd-factory-reset.socket systemd-creds.socket \\
+    systemd-sysext.socket systemd-hostnamed.socket systemd-mute-console.socket
 echo guest > \"$1/etc/hostname\"
 chroot \"$1\" dpkg-query --show > \"$2/packages\"
 mkdir \"$2/copy\"

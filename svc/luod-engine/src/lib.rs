@@ -48,7 +48,7 @@ pub use guard::Guard;
 pub use history::History;
 pub use host::{Host, LoadRequest};
 pub use keeper::{Keeper, KeeperError};
-pub use linux::LinuxHost;
+pub use linux::{LinuxHost, check_device};
 pub use next_kernel::{NextKernel, ReloadError};
 pub use programs::Programs;
 pub use service_manager::ServiceManager;

@@ -63,6 +63,14 @@ fn device() -> Result<Device, Refusal> {
     Device::open_within(DEVICE_PATIENCE).map_err(refusals::luo)
 }
 
+/// Whether the device can be opened.
+///
+/// # Errors
+/// Who keeps it open, or the kernel's refusal.
+pub fn check_device() -> Result<(), Refusal> {
+    device().map(drop)
+}
+
 fn session_name(name: &str) -> Result<SessionName, Refusal> {
     SessionName::new(name).map_err(|error| Refusal::new(Code::InvalidParameter, error))
 }
@@ -172,7 +180,7 @@ impl Host for LinuxHost {
             };
         };
         // systemd opens it at the very end, and goes on without every store if it cannot.
-        drop(device()?);
+        check_device()?;
         manager.start_next_kernel()
     }
 

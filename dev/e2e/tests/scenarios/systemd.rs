@@ -3,6 +3,8 @@
 mod guest;
 mod units;
 
+use std::fs;
+
 use anyhow::ensure;
 use e2e::Series;
 use guest::{PATIENCE, SystemdGuest};
@@ -114,7 +116,29 @@ fn refusals(lab: &Lab) -> anyhow::Result<()> {
     guest.until("luod", "luoctl sessions", "full-4")?;
     guest.done("systemctl restart kept.service")?;
     guest.wait_log("kept", "kept: full-4 verified, kept")?;
+    check_lost_stores(lab, &guest)?;
     Ok(guest.machine.poweroff()?)
+}
+
+/// The device is taken when luod cannot refuse any more: systemd loses every store, which is told, and
+/// luod's own services lose nothing.
+fn check_lost_stores(lab: &Lab, guest: &SystemdGuest) -> anyhow::Result<()> {
+    guest.done("systemctl start intruder.service signpost.service")?;
+    guest.wait_log("kept", "kept: subscribed")?;
+    guest.done(&update_line())?;
+    guest.wait_boot()?;
+    check_kept(guest, "updated")?;
+    let console = fs::read_to_string(lab.folder().join("serial.log"))?;
+    let told = "systemd cannot hand over what units have in its stores: /dev/liveupdate is kept open by e2e-client";
+    ensure!(console.contains(told), "no {told:?}");
+    let report = guest.json("report")?;
+    ensure!(report["lost"] == json!([]), "{report:#}");
+    let warning = report["warnings"][0].as_str().unwrap_or_default();
+    ensure!(
+        warning.contains("KExecCount is 0 instead of 1"),
+        "{report:#}"
+    );
+    Ok(())
 }
 
 /// `systemctl kexec` by hand: with an update prepared, then without luod knowing anything.

@@ -68,13 +68,38 @@ ExecStart=/usr/bin/true
 ExecStop=/usr/bin/e2e-client unload
 ";
 
+/// Takes the device while everything ends, and outlives the final kill.
+const INTRUDER: &str = "[Unit]
+DefaultDependencies=no
+IgnoreOnIsolate=yes
+SurviveFinalKillSignal=yes
+
+[Service]
+ExecStart=/usr/bin/e2e-client hold-device --after /run/shutdown-begins
+KillMode=none
+SendSIGKILL=no
+";
+
+/// Tells of the shutdown when luod has done its part and is ended.
+const SIGNPOST: &str = "[Unit]
+Before=luod.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/true
+ExecStop=/usr/bin/touch /run/shutdown-begins
+";
+
 /// By name.
-pub(crate) const ALL: [(&str, &str); 5] = [
+pub(crate) const ALL: [(&str, &str); 7] = [
     ("e2e-agent.service", AGENT),
     ("kept.service", KEPT),
     ("in-store.service", IN_STORE),
     ("in-session.service", IN_SESSION),
     ("unloader.service", UNLOADER),
+    ("intruder.service", INTRUDER),
+    ("signpost.service", SIGNPOST),
 ];
 
 /// What every boot starts, beside luod.
