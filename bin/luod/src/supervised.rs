@@ -25,7 +25,7 @@ pub(crate) fn start(
             .spawn(move || {
                 loop {
                     // A sign of life of the engine, not of this thread.
-                    engine.is_alive();
+                    engine.wait_for_answer();
                     if let Err(error) = notify::alive() {
                         tracing::warn!(%error, "no sign of life was sent");
                     }

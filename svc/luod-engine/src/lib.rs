@@ -52,4 +52,5 @@ pub use linux::{LinuxHost, check_device};
 pub use next_kernel::{NextKernel, ReloadError};
 pub use programs::Programs;
 pub use service_manager::ServiceManager;
+pub use shutdown::Ending;
 pub use wire::{SERVER_INFO, Wire};

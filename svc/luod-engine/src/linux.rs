@@ -155,7 +155,7 @@ impl Host for LinuxHost {
         let Some(manager) = &self.service_manager else {
             return Ok(());
         };
-        manager.is_loaded(request).inspect_err(|_refusal| {
+        manager.image_loaded(request).inspect_err(|_refusal| {
             if let Err(refusal) = self.unload() {
                 tracing::warn!(%refusal, "the next kernel stays loaded");
             }
@@ -164,7 +164,7 @@ impl Host for LinuxHost {
 
     fn unload(&self) -> Result<(), Refusal> {
         if let Some(manager) = &self.service_manager {
-            manager.is_unloaded();
+            manager.image_unloaded();
         }
         kexec_sys::unload().map_err(|error| refusals::kexec(&error.into()))
     }

@@ -14,6 +14,7 @@ use crate::Engine;
 use crate::guard::Guard;
 use crate::host::LoadRequest;
 use crate::next_kernel::NextKernel;
+use crate::shutdown::Ending;
 
 /// Time between two tries to reach logind.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -66,7 +67,7 @@ impl Wish {
         locks.wanted.clone()
     }
 
-    fn is_present(&self, guard: Guard) {
+    fn taken(&self, guard: Guard) {
         self.locks().present = Some(guard);
         self.changed.notify_all();
     }
@@ -125,10 +126,14 @@ impl ServiceManager {
             match shutdown {
                 Shutdown::Begins(kind) => {
                     tracing::info!(kind, "a shutdown begins");
-                    engine.shutdown_begins(kind == "kexec", deadline);
+                    let ending = match kind.as_str() {
+                        "kexec" => Ending::NextKernel,
+                        _ => Ending::Halt,
+                    };
+                    engine.shutdown_begins(ending, deadline);
                     self.wish.release();
                 }
-                Shutdown::Abandoned => engine.shutdown_is_abandoned(),
+                Shutdown::Abandoned => engine.shutdown_abandoned(),
             }
         }
         Ok(())
@@ -139,14 +144,14 @@ impl ServiceManager {
     }
 
     /// Writes the next kernel down for the hook.
-    pub(crate) fn is_loaded(&self, request: &LoadRequest) -> Result<(), Refusal> {
+    pub(crate) fn image_loaded(&self, request: &LoadRequest) -> Result<(), Refusal> {
         self.next_kernel.write(request).map_err(|error| {
             let text = format!("the next kernel cannot be written down for the shutdown: {error}");
             Refusal::new(Code::ImageRefused, text)
         })
     }
 
-    pub(crate) fn is_unloaded(&self) {
+    pub(crate) fn image_unloaded(&self) {
         if let Err(error) = self.next_kernel.remove() {
             tracing::warn!(%error, "the copy of the next kernel was not removed");
         }
@@ -188,7 +193,7 @@ fn keep_lock(wish: &Wish) {
             Ok(taken) => {
                 // The other one goes when the new one is there.
                 drop(std::mem::replace(&mut lock, taken));
-                wish.is_present(wanted);
+                wish.taken(wanted);
             }
             Err(error) => {
                 tracing::warn!(error = %crate::engine::internal(&error).message, "logind gives no lock");

@@ -8,17 +8,26 @@ use update::Phase;
 use crate::engine::Engine;
 use crate::execute::Failure;
 
+/// What a shutdown leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Another kernel, by kexec.
+    NextKernel,
+    /// Anything else: memory is gone.
+    Halt,
+}
+
 impl Engine {
     /// A shutdown begins that luod has not started. What is prepared is frozen and left to come
     /// over if another kernel is started, else cancelled.
     ///
     /// Nothing can be refused any more: when a service does not freeze, its memory comes over all
     /// the same, as systemd carries over what is in a store.
-    pub fn shutdown_begins(&self, is_kexec: bool, deadline: Duration) {
+    pub fn shutdown_begins(&self, ending: Ending, deadline: Duration) {
         if self.state().journal.phase != Phase::Prepared {
             return;
         }
-        if !is_kexec {
+        if ending == Ending::Halt {
             if let Err(refusal) = self.cancel("the host is shut down, not updated") {
                 tracing::error!(%refusal, "the update was not cancelled");
             }
@@ -40,7 +49,7 @@ impl Engine {
     }
 
     /// The shutdown that was to start the next kernel came to nothing: everything goes on here.
-    pub fn shutdown_is_abandoned(&self) {
+    pub fn shutdown_abandoned(&self) {
         if self.state().journal.phase != Phase::Frozen {
             return;
         }
@@ -61,8 +70,8 @@ impl Engine {
         self.save(&state)
     }
 
-    /// Whether the engine still answers: returns once its lock could be taken.
-    pub fn is_alive(&self) {
+    /// Waits until the engine could answer: for ever when it hangs.
+    pub fn wait_for_answer(&self) {
         drop(self.state());
     }
 }

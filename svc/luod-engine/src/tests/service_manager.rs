@@ -3,7 +3,9 @@
 use update::Phase;
 
 use super::{Boot, FakeHost, SOON, ignore};
+use crate::Ending;
 use crate::guard::Guard;
+use crate::host::Host as _;
 
 /// A host whose service manager does the jump, with a service that takes part in nothing.
 fn managed() -> Boot {
@@ -53,11 +55,11 @@ fn others_wait_while_prepared_and_are_refused_until_all_is_finished() {
 #[test]
 fn an_abandoned_shutdown_is_a_cancelled_update() {
     let boot = managed();
-    boot.engine.shutdown_is_abandoned();
+    boot.engine.shutdown_abandoned();
     assert_eq!(phase(&boot), Phase::Normal);
     boot.prepare().unwrap();
     boot.engine.execute(SOON, &mut ignore).unwrap();
-    boot.engine.shutdown_is_abandoned();
+    boot.engine.shutdown_abandoned();
     assert_eq!(phase(&boot), Phase::Normal);
     assert!(!boot.host.kernel().is_loaded);
     let report = boot.engine.report().unwrap();
@@ -73,13 +75,13 @@ fn an_abandoned_shutdown_is_a_cancelled_update() {
 fn a_jump_that_somebody_else_starts_takes_along_what_is_prepared() {
     let boot = managed();
     // Not prepared: nothing to do.
-    boot.engine.shutdown_begins(true, SOON);
+    boot.engine.shutdown_begins(Ending::NextKernel, SOON);
     assert_eq!(phase(&boot), Phase::Normal);
     boot.prepare().unwrap();
-    boot.engine.shutdown_begins(true, SOON);
+    boot.engine.shutdown_begins(Ending::NextKernel, SOON);
     assert_eq!(phase(&boot), Phase::Frozen);
     // The service manager is the one who jumps: the fake only takes its snapshot.
-    crate::host::Host::reboot(&boot.host).unwrap();
+    boot.host.reboot().unwrap();
     let next = Boot::of(boot.host.next_boot());
     assert_eq!(next.engine.status().unfinished, ["a"]);
 }
@@ -88,7 +90,7 @@ fn a_jump_that_somebody_else_starts_takes_along_what_is_prepared() {
 fn a_shutdown_without_a_next_kernel_cancels() {
     let boot = managed();
     boot.prepare().unwrap();
-    boot.engine.shutdown_begins(false, SOON);
+    boot.engine.shutdown_begins(Ending::Halt, SOON);
     assert_eq!(phase(&boot), Phase::Normal);
 }
 
