@@ -115,7 +115,12 @@ impl Engine {
 
     /// Keeps a descriptor here and in the holder.
     pub(crate) fn keep(&self, name: &str, fd: OwnedFd) -> Result<(), Refusal> {
-        self.keeper.put(name, fd).map_err(|error| internal(&error))
+        self.keeper.put(name, fd).map_err(|error| match error {
+            KeeperError::Store(systemd_host::Error::StoreFull { .. }) => {
+                Refusal::new(Code::LimitReached, internal(&error).message)
+            }
+            error => internal(&error),
+        })
     }
 
     /// A duplicate of a kept descriptor.

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use live_varlink::CallError;
-use systemd_host::{Age, FdStore, Found};
+use systemd_host::{Age, FdStore, Found, Kind};
 
 use crate::engine::{JOURNAL, JOURNAL_SESSION, SESSION_KEYS};
 use process::{HolderProcess, Launch};
@@ -66,7 +66,7 @@ struct Inner {
 /// Who has the duplicates.
 enum Elsewhere {
     Holder(HolderProcess),
-    /// Its keys, and those of the mirror, are [`FdStore::stored_key`]s.
+    /// Its keys, and those of the mirror, are [`FdStore::key`]s.
     Systemd(FdStore),
 }
 
@@ -101,12 +101,15 @@ impl Keeper {
         store: FdStore,
         found: Vec<Found>,
     ) -> Result<Self, KeeperError> {
-        let of_age = |age, key: &str| found.iter().any(|one| one.age == age && one.key == key);
+        let of_age = |age, name| {
+            let key = store_key(name);
+            found.iter().any(|one| one.age == age && one.key == key)
+        };
         let has_jumped =
             of_age(Age::EarlierBoot, JOURNAL_SESSION) && !of_age(Age::ThisBoot, JOURNAL);
         let mut mirror = BTreeMap::new();
         for Found { key, fd, age } in found {
-            if has_jumped && age == Age::EarlierBoot && !is_session(&key) {
+            if has_jumped && age == Age::EarlierBoot && FdStore::kind_of(&key) == Kind::File {
                 store.remove(&key)?;
             } else {
                 mirror.insert(key, Arc::new(fd));
@@ -167,11 +170,16 @@ impl Keeper {
         let mut inner = self.inner();
         let key = inner.elsewhere.key(name);
         let fd = Arc::new(fd);
-        inner.mirror.insert(key.clone(), Arc::clone(&fd));
         let Inner { mirror, elsewhere } = &mut *inner;
         match elsewhere {
-            Elsewhere::Systemd(store) => Ok(store.put(&key, fd.as_fd())?),
+            Elsewhere::Systemd(store) => {
+                // What systemd does not take is not kept at all.
+                store.put(&key, fd.as_fd())?;
+                mirror.insert(key, fd);
+                Ok(())
+            }
             Elsewhere::Holder(holder) => {
+                mirror.insert(key.clone(), Arc::clone(&fd));
                 if holder.put(&key, &fd).is_ok() {
                     return Ok(());
                 }
@@ -217,7 +225,8 @@ impl Keeper {
         let Elsewhere::Systemd(store) = &inner.elsewhere else {
             return;
         };
-        for key in inner.mirror.keys().filter(|key| !is_session(key)) {
+        let keys = inner.mirror.keys();
+        for key in keys.filter(|key| FdStore::kind_of(key) == Kind::File) {
             if let Err(error) = store.remove(key) {
                 tracing::warn!(%error, key, "systemd will try to carry it over");
             }
@@ -267,13 +276,20 @@ impl Elsewhere {
     fn key(&self, name: &str) -> String {
         match self {
             Self::Holder(_) => name.to_owned(),
-            Self::Systemd(_) => FdStore::stored_key(name),
+            Self::Systemd(_) => store_key(name),
         }
     }
 }
 
-fn is_session(key: &str) -> bool {
-    key == JOURNAL_SESSION || key.starts_with(SESSION_KEYS)
+/// A name as systemd's store has it.
+fn store_key(name: &str) -> String {
+    let is_session = name == JOURNAL_SESSION || name.starts_with(SESSION_KEYS);
+    let kind = if is_session {
+        Kind::Session
+    } else {
+        Kind::File
+    };
+    FdStore::key(kind, name)
 }
 
 #[cfg(test)]

@@ -17,4 +17,4 @@ mod store;
 pub use error::Error;
 pub use login::{LOCK_OWNER, Login, Mode, Shutdown, Shutdowns};
 pub use manager::{kexec_count, start_next_kernel};
-pub use store::{Age, FdStore, Found};
+pub use store::{Age, FdStore, Found, Kind};

@@ -1,17 +1,18 @@
 //! The store of descriptors that systemd keeps for a service (`FileDescriptorStoreMax=`).
 //!
-//! A name in the store is `BOOT.NUMBER.KEY`: the boot it was stored in, a number that grows, and the key. So another
-//! descriptor under the same key can be stored before the old one is removed, and it is known of each whether it came
-//! over a kexec.
+//! systemd passes all names in one variable when it starts the service, and a string of more than 128 KiB keeps the
+//! kernel from starting any program (`MAX_ARG_STRLEN`, `include/uapi/linux/binfmts.h`, v7.3). So names are short, and all
+//! of one length: what boot it was stored in (6 characters), which of two generations (1), and the key (17). Another descriptor
+//! under the same key can be stored before the old one is removed, and it is known of each whether it came over a kexec.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sd_notify::NotifyState;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use crate::notify::{self, send};
@@ -20,10 +21,28 @@ use crate::notify::{self, send};
 const LIMIT: &str = "FDSTORE";
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-/// Enough digits to tell one boot from the one before it.
-const BOOT_DIGITS: usize = 12;
-/// Longest key as it is stored; systemd takes names of 255 bytes.
-const MAX_KEY: usize = 200;
+/// Characters of the boot in a name: 36 bits tell one boot from the one before it.
+const BOOT_LEN: usize = 6;
+/// Characters of a key: its kind, and 96 bits of a sum of it, which nobody can make equal to another's.
+const KEY_LEN: usize = 1 + 16;
+const NAME_LEN: usize = BOOT_LEN + 1 + KEY_LEN;
+/// Generations go round: of two that are there at once, the one that follows the other is the newer.
+const GENERATIONS: [u8; 3] = *b"012";
+/// Longest string that a program can be started with, without its name, the `=` and the NUL.
+const MAX_NAMES_BYTES: usize = (128 << 10) - "LISTEN_FDNAMES=".len() - 1;
+/// Names with their colons in such a string.
+const MOST: usize = MAX_NAMES_BYTES / (NAME_LEN + 1);
+/// Six bits each, and allowed in names.
+const ALPHABET: [u8; 64] = *b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// What is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A session of `/dev/liveupdate`.
+    Session,
+    /// Anything else.
+    File,
+}
 
 /// When a descriptor was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +56,7 @@ pub enum Age {
 /// A descriptor from the store.
 #[derive(Debug)]
 pub struct Found {
-    /// Its key, as [`FdStore::stored_key`] makes it.
+    /// Its key, as [`FdStore::key`] makes it.
     pub key: String,
     /// The descriptor; systemd keeps its own.
     pub fd: OwnedFd,
@@ -55,9 +74,8 @@ pub struct FdStore {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// What is stored by key.
+    /// What is stored: names by key.
     names: BTreeMap<String, String>,
-    last_number: u64,
     is_settled: bool,
 }
 
@@ -65,7 +83,7 @@ struct Inner {
 #[derive(Debug, PartialEq, Eq)]
 struct Parts<'a> {
     boot: &'a str,
-    number: u64,
+    generation: usize,
     key: &'a str,
 }
 
@@ -89,13 +107,9 @@ impl FdStore {
             path: path.to_owned(),
             source,
         })?;
-        let boot = boot
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .take(BOOT_DIGITS);
         let store = Self {
-            boot: boot.collect(),
-            limit,
+            boot: sum(boot.trim(), BOOT_LEN),
+            limit: limit.min(MOST),
             inner: Mutex::default(),
         };
         let found = store.sort(listen_sys::take()?)?;
@@ -108,7 +122,7 @@ impl FdStore {
 
     /// Takes over what systemd passed.
     fn sort(&self, passed: Vec<(String, OwnedFd)>) -> Result<Vec<Found>, Error> {
-        let mut newest: BTreeMap<String, (Age, u64, String, OwnedFd)> = BTreeMap::new();
+        let mut newest: BTreeMap<String, (Age, usize, String, OwnedFd)> = BTreeMap::new();
         let mut superseded = Vec::new();
         for (name, fd) in passed {
             let Some(parts) = parse(&name) else {
@@ -120,23 +134,19 @@ impl FdStore {
             } else {
                 Age::EarlierBoot
             };
-            let rank = |age: Age, number| (age == Age::ThisBoot, number);
             let other = newest.get(parts.key);
-            if other.is_some_and(|other| rank(other.0, other.1) > rank(age, parts.number)) {
+            if other.is_some_and(|other| !is_newer((age, parts.generation), (other.0, other.1))) {
                 superseded.push(name);
                 continue;
             }
             let key = parts.key.to_owned();
-            if let Some((_, _, old, _)) = newest.insert(key, (age, parts.number, name, fd)) {
+            if let Some((_, _, old, _)) = newest.insert(key, (age, parts.generation, name, fd)) {
                 superseded.push(old);
             }
         }
         let mut inner = self.inner();
         let mut found = Vec::new();
-        for (key, (age, number, name, fd)) in newest {
-            if age == Age::ThisBoot {
-                inner.last_number = inner.last_number.max(number);
-            }
+        for (key, (age, _, name, fd)) in newest {
             inner.names.insert(key.clone(), name);
             found.push(Found { key, fd, age });
         }
@@ -145,25 +155,24 @@ impl FdStore {
         Ok(found)
     }
 
-    /// The key as it is stored: what systemd's names cannot have is written as `%XX`, and a long one has its sum for a
-    /// tail.
+    /// The key of what is known elsewhere by a name of any length and any characters.
     #[must_use]
-    pub fn stored_key(key: &str) -> String {
-        let mut stored = String::new();
-        for byte in key.bytes() {
-            if byte.is_ascii_graphic() && !matches!(byte, b':' | b'%') {
-                stored.push(char::from(byte));
-            } else {
-                let _infallible = write!(stored, "%{byte:02x}");
-            }
+    pub fn key(kind: Kind, name: &str) -> String {
+        let kind = match kind {
+            Kind::Session => 's',
+            Kind::File => 'f',
+        };
+        format!("{kind}{}", sum(name, KEY_LEN - 1))
+    }
+
+    /// What is stored under a key.
+    #[must_use]
+    pub fn kind_of(key: &str) -> Kind {
+        if key.starts_with('s') {
+            Kind::Session
+        } else {
+            Kind::File
         }
-        if stored.len() > MAX_KEY {
-            // A service that makes two of its own names collide hurts itself only.
-            let sum = fnv(key.as_bytes());
-            stored.truncate(MAX_KEY - 17);
-            let _infallible = write!(stored, "~{sum:016x}");
-        }
-        stored
     }
 
     /// Stores a duplicate of `fd`; the one of the same key before it goes afterwards.
@@ -177,8 +186,10 @@ impl FdStore {
         if count.saturating_add(1) >= self.limit && !inner.names.contains_key(key) {
             return Err(Error::StoreFull { count });
         }
-        inner.last_number = inner.last_number.saturating_add(1);
-        let name = format!("{}.{}.{key}", self.boot, inner.last_number);
+        let before = inner.names.get(key).and_then(|name| parse(name));
+        let generation = before.map_or(0, |parts| following(parts.generation));
+        let digit = GENERATIONS.get(generation).copied().map_or('0', char::from);
+        let name = format!("{}{digit}{key}", self.boot);
         let state = [
             NotifyState::FdStore,
             NotifyState::FdName(&name),
@@ -233,18 +244,45 @@ fn remove(name: &str) -> Result<(), Error> {
 }
 
 fn parse(name: &str) -> Option<Parts<'_>> {
-    let (boot, rest) = name.split_once('.')?;
-    let (number, key) = rest.split_once('.')?;
-    let is_boot = boot.len() == BOOT_DIGITS && boot.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = number.parse().ok()?;
-    is_boot.then_some(Parts { boot, number, key })
+    let is_ours = name.len() == NAME_LEN && name.bytes().all(|byte| ALPHABET.contains(&byte));
+    let (boot, rest) = name.split_at_checked(BOOT_LEN)?;
+    let (digit, key) = rest.split_at_checked(1)?;
+    let generation = GENERATIONS
+        .iter()
+        .position(|known| [*known] == *digit.as_bytes())?;
+    (is_ours && key.starts_with(['s', 'f'])).then_some(Parts {
+        boot,
+        generation,
+        key,
+    })
 }
 
-/// FNV-1a, 64 bits.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| {
-        (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+const fn following(generation: usize) -> usize {
+    (generation + 1) % GENERATIONS.len()
+}
+
+/// What was stored on this boot counts before what came over a kexec.
+fn is_newer(one: (Age, usize), other: (Age, usize)) -> bool {
+    match (one.0, other.0) {
+        (Age::ThisBoot, Age::EarlierBoot) => true,
+        (Age::EarlierBoot, Age::ThisBoot) => false,
+        _ => one.1 == following(other.1),
+    }
+}
+
+/// The first characters of a text's sum.
+fn sum(text: &str, len: usize) -> String {
+    let sum = Sha256::digest(text.as_bytes());
+    let bits = sum
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
+    let bits: Vec<u8> = bits.take(len * 6).collect();
+    let digit = |six: &[u8]| {
+        six.iter()
+            .fold(0, |number, bit| number << 1 | usize::from(*bit))
+    };
+    let character = |six| ALPHABET.get(digit(six)).copied().map_or('A', char::from);
+    bits.chunks(6).map(character).collect()
 }
 
 #[cfg(test)]
@@ -252,29 +290,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_have_nothing_that_a_name_of_systemd_cannot_have() {
-        let stored = FdStore::stored_key;
-        assert_eq!(stored("item/a@b/c-1"), "item/a@b/c-1");
-        assert_eq!(stored("item/s/a:b %\u{fc}"), "item/s/a%3ab%20%25%c3%bc");
-        assert_ne!(stored("%3a"), stored(":"));
-        let (one, other) = (stored(&"x".repeat(300)), stored(&"x".repeat(301)));
-        assert_eq!(one.len(), MAX_KEY);
-        assert_ne!(one, other);
+    fn sums_are_those_of_sha_256() {
+        // `printf abc | sha256sum` begins with ba7816bf 8f01cfea 414140de; base64url of those 12 bytes.
+        assert_eq!(sum("abc", 16), "ungWv48Bz-pBQUDe");
+    }
+
+    #[test]
+    fn keys_are_short_and_say_what_is_stored() {
+        let long = FdStore::key(Kind::File, &"x:\u{fc}".repeat(300));
+        let session = FdStore::key(Kind::Session, "session/a");
+        assert_eq!((long.len(), session.len()), (KEY_LEN, KEY_LEN));
+        assert_eq!(FdStore::kind_of(&long), Kind::File);
+        assert_eq!(FdStore::kind_of(&session), Kind::Session);
+        assert_ne!(FdStore::key(Kind::File, "a"), FdStore::key(Kind::File, "b"));
     }
 
     #[test]
     fn names_say_when_and_what() {
-        let parts = parse("0123456789ab.17.item/a/b.c").unwrap();
-        assert_eq!((parts.number, parts.key), (17, "item/a/b.c"));
+        let key = FdStore::key(Kind::File, "item/a/b");
+        let name = format!("aB3-_z1{key}");
+        let parts = parse(&name).unwrap();
+        assert_eq!(
+            (parts.boot, parts.generation, parts.key),
+            ("aB3-_z", 1, key.as_str())
+        );
+        let other_kind = name.replacen("1f", "1x", 1);
+        let other_generation = name.replacen("1f", "3f", 1);
         for name in [
             "unknown",
             "",
-            "0123456789ab.x.k",
-            "0123456789.1.k",
             "stored",
+            &name[1..],
+            &other_kind,
+            &other_generation,
         ] {
             assert_eq!(parse(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn as_many_names_as_are_allowed_fit_into_one_variable() {
+        let names = vec!["x".repeat(NAME_LEN); MOST].join(":");
+        assert!("LISTEN_FDNAMES=".len() + names.len() < 128 << 10);
+        // The scale that luod is made for: two thousand services with a session and a file each.
+        const { assert!(MOST > 2 * 2000 + 2) };
     }
 
     fn null() -> OwnedFd {
@@ -284,29 +343,30 @@ mod tests {
     #[test]
     fn of_one_key_the_newest_of_this_boot_counts() {
         let store = FdStore {
-            boot: "bbbbbbbbbbbb".to_owned(),
+            boot: "bbbbbb".to_owned(),
             limit: 10,
             inner: Mutex::default(),
         };
+        let [journal, session] =
+            ["journal", "session/a"].map(|name| FdStore::key(Kind::File, name));
         let passed = [
-            "bbbbbbbbbbbb.4.journal",
-            "bbbbbbbbbbbb.12.journal",
-            "aaaaaaaaaaaa.90.journal",
-            "aaaaaaaaaaaa.91.session/a",
-            "stored",
+            format!("bbbbbb2{journal}"),
+            format!("bbbbbb0{journal}"),
+            format!("aaaaaa1{journal}"),
+            format!("aaaaaa1{session}"),
+            format!("aaaaaa0{session}"),
+            "stored".to_owned(),
         ];
-        let passed = passed.map(|name| (name.to_owned(), null()));
-        let found = store.sort(passed.into()).unwrap();
-        let found: Vec<_> = found
-            .iter()
-            .map(|one| (one.key.as_str(), one.age))
-            .collect();
-        assert_eq!(
-            found,
-            [("journal", Age::ThisBoot), ("session/a", Age::EarlierBoot)]
-        );
+        let found = store
+            .sort(passed.map(|name| (name, null())).into())
+            .unwrap();
+        let age = |key: &str| found.iter().find(|one| one.key == key).unwrap().age;
+        assert_eq!(found.len(), 2);
+        assert_eq!(age(&journal), Age::ThisBoot);
+        assert_eq!(age(&session), Age::EarlierBoot);
         let inner = store.inner();
-        assert_eq!(inner.names["journal"], "bbbbbbbbbbbb.12.journal");
-        assert_eq!(inner.last_number, 12);
+        // 0 follows 2.
+        assert_eq!(inner.names[&journal], format!("bbbbbb0{journal}"));
+        assert_eq!(inner.names[&session], format!("aaaaaa1{session}"));
     }
 }
