@@ -23,6 +23,12 @@ pub enum Error {
         /// Descriptors in it.
         count: usize,
     },
+    /// A file cannot be opened once more.
+    #[error("a file that is stored already cannot be opened once more")]
+    Open {
+        /// Why.
+        source: io::Error,
+    },
     /// systemd has not worked off what it was sent.
     #[error("systemd did not work off what it was sent within {seconds} s")]
     Busy {

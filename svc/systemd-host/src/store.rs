@@ -7,10 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
 use sd_notify::NotifyState;
 use sha2::{Digest as _, Sha256};
 
@@ -76,8 +78,13 @@ pub struct FdStore {
 struct Inner {
     /// What is stored: names by key.
     names: BTreeMap<String, String>,
+    /// Which files are stored, by key.
+    files: BTreeMap<String, FileId>,
     is_settled: bool,
 }
+
+/// Device and inode of a regular file.
+type FileId = (u64, u64);
 
 /// What a name in the store says.
 #[derive(Debug, PartialEq, Eq)]
@@ -148,6 +155,9 @@ impl FdStore {
         let mut found = Vec::new();
         for (key, (age, _, name, fd)) in newest {
             inner.names.insert(key.clone(), name);
+            if let Some(id) = file_id(fd.as_fd())? {
+                inner.files.insert(key.clone(), id);
+            }
             found.push(Found { key, fd, age });
         }
         drop(inner);
@@ -190,6 +200,11 @@ impl FdStore {
         let generation = before.map_or(0, |parts| following(parts.generation));
         let digit = GENERATIONS.get(generation).copied().map_or('0', char::from);
         let name = format!("{}{digit}{key}", self.boot);
+        let id = file_id(fd)?;
+        let is_stored = id.is_some_and(|id| inner.files.values().any(|stored| *stored == id));
+        // systemd takes no open file twice, under whatever name, and does not say so.
+        let another = is_stored.then(|| open_again(fd)).transpose()?;
+        let fd = another.as_ref().map_or(fd, |another| another.as_fd());
         let state = [
             NotifyState::FdStore,
             NotifyState::FdName(&name),
@@ -197,6 +212,9 @@ impl FdStore {
             NotifyState::Custom("FDPOLL=0"),
         ];
         send("FDSTORE=1", &state, &[fd])?;
+        if let Some(id) = id {
+            inner.files.insert(key.to_owned(), id);
+        }
         if let Some(old) = inner.names.insert(key.to_owned(), name) {
             inner.is_settled = false;
             remove(&old)?;
@@ -210,6 +228,7 @@ impl FdStore {
     /// [`Error::Notify`].
     pub fn remove(&self, key: &str) -> Result<(), Error> {
         let mut inner = self.inner();
+        inner.files.remove(key);
         match inner.names.remove(key) {
             None => Ok(()),
             Some(name) => {
@@ -236,6 +255,30 @@ impl FdStore {
         }
         Ok(())
     }
+}
+
+/// Which regular file this is. Sessions have no inode of their own, and each is stored once.
+fn file_id(fd: BorrowedFd<'_>) -> Result<Option<FileId>, Error> {
+    let stat = rustix::fs::fstat(fd).map_err(|errno| Error::Open {
+        source: errno.into(),
+    })?;
+    let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    Ok(is_regular.then_some((stat.st_dev, stat.st_ino)))
+}
+
+/// The same file, opened once more, at the same position.
+fn open_again(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let open = || {
+        let position = rustix::fs::tell(fd)?;
+        let mode = rustix::fs::fcntl_getfl(fd)? & OFlags::RWMODE;
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let another = rustix::fs::open(path, mode | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::fs::seek(&another, SeekFrom::Start(position))?;
+        Ok(another)
+    };
+    open().map_err(|errno: Errno| Error::Open {
+        source: errno.into(),
+    })
 }
 
 fn remove(name: &str) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{IoSliceMut, Read as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
@@ -11,9 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use live_varlink::Client;
 use liveupdate::{Origin, Store};
+use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek, tell};
 use rustix::io::FdFlags;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde_json::{Value, json};
 use systemd_host::{FdStore, Kind};
 
 use super::{PATIENCE, read, spec, write};
@@ -137,8 +140,14 @@ fn hear(socket: &UnixDatagram, unit: &Mutex<Unit>) {
     let mut unit = unit.lock().unwrap();
     if has("FDSTORE=1") {
         assert!(has("FDPOLL=0"), "{text}");
-        let name = name.unwrap().to_owned();
-        unit.stored.push((name, fds.pop().unwrap()));
+        let (name, fd) = (name.unwrap().to_owned(), fds.pop().unwrap());
+        if !unit
+            .stored
+            .iter()
+            .any(|(_, stored)| is_one_open_file(stored, &fd))
+        {
+            unit.stored.push((name, fd));
+        }
     } else if has("FDSTOREREMOVE=1") {
         unit.stored
             .retain(|(stored, _)| Some(stored.as_str()) != name);
@@ -149,6 +158,16 @@ fn hear(socket: &UnixDatagram, unit: &Mutex<Unit>) {
 /// Whether a name in the store is that of the journal.
 fn is_journal(name: &str) -> bool {
     name.ends_with(&FdStore::key(Kind::File, "journal"))
+}
+
+/// Whether two descriptors share their position: systemd ignores the second one.
+fn is_one_open_file(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let position = tell(one).unwrap();
+    seek(one, SeekFrom::Start(position + 1)).unwrap();
+    let is_one = tell(other) == Ok(position + 1);
+    seek(one, SeekFrom::Start(position)).unwrap();
+    // The other may have been there by chance.
+    is_one && tell(other) == Ok(position)
 }
 
 /// A luod whose service has left an item.
@@ -209,6 +228,41 @@ fn what_systemd_lost_is_told() {
     assert!(
         error.to_string().contains("systemd did not keep it"),
         "{error}"
+    );
+}
+
+/// One open file, kept twice under one name and once under another.
+#[test]
+fn the_same_file_under_two_names_is_stored_twice() {
+    let mut systemd = with_an_item();
+    let socket = systemd.dir.path().join("liveupdate.sock");
+    let mut client = Client::connect(&socket).unwrap();
+    let mut call = |method: &str, parameters, fds: &[BorrowedFd<'_>]| {
+        let method = format!("io.liveupdate.Service.{method}");
+        client.call::<Value>(&method, &parameters, fds).unwrap()
+    };
+    call("Attach", json!({ "service": "twice" }), &[]);
+    let file = memfd_create("twice", MemfdFlags::CLOEXEC).unwrap();
+    rustix::io::write(&file, b"kept!").unwrap();
+    for item in ["x", "x", "y"] {
+        let keep = json!({ "service": "twice", "item": item, "schema": 3, "required": true });
+        call("Keep", keep, &[file.as_fd()]);
+    }
+    systemd.until("three items and the journal", |unit| unit.stored.len() == 4);
+    systemd.restart(ToOwned::to_owned);
+    let mut client = Client::connect(&socket).unwrap();
+    let attached: (Value, _) = client
+        .call(
+            "io.liveupdate.Service.Attach",
+            &json!({ "service": "twice" }),
+            &[],
+        )
+        .unwrap();
+    let items = attached.0["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    assert!(
+        items.iter().all(|item| item["state"] == "held"),
+        "{items:#?}"
     );
 }
 
