@@ -181,6 +181,8 @@ impl Host for FakeHost {
         self.kernel().guard = guard;
     }
 
+    fn settle_guard(&self) {}
+
     fn facts(&self) -> KernelFacts {
         let release = "7.3.4-fake".to_owned();
         KernelFacts {

@@ -96,6 +96,9 @@ pub trait Host: Send + Sync {
     /// Makes luod's wish about other shutdowns known where there is somebody to know it.
     fn guard(&self, guard: Guard);
 
+    /// Waits until the last wish is known, some seconds at most.
+    fn settle_guard(&self);
+
     /// What is known of the running kernel.
     fn facts(&self) -> KernelFacts;
 

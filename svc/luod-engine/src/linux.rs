@@ -190,6 +190,12 @@ impl Host for LinuxHost {
         }
     }
 
+    fn settle_guard(&self) {
+        if let Some(manager) = &self.service_manager {
+            manager.settle();
+        }
+    }
+
     fn facts(&self) -> KernelFacts {
         let mut facts = KernelFacts::read();
         if self.service_manager.is_some() {

@@ -42,6 +42,8 @@ impl Engine {
             self.roll_back(&mut state, &refusal.to_string());
             self.save(&state)?;
         }
+        // Whoever is told of the end of PREPARE may go on with something that a lock would refuse.
+        self.host.settle_guard();
         answer
     }
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use luod_api::{Code, Refusal};
-use systemd_host::{Error, LOCK_OWNER, Login, Mode, Shutdown};
+use systemd_host::{Error, Login, Mode, Shutdown};
 
 use crate::Engine;
 use crate::guard::Guard;
@@ -20,8 +20,8 @@ use crate::shutdown::Ending;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Time between two tries while logind still has a lock that was let go.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-/// Longest wait for a lock to be let go.
-const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for a lock to be taken or let go.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// Of the time that a shutdown waits, what is not given to services.
 const MARGIN: Duration = Duration::from_millis(500);
 
@@ -44,6 +44,8 @@ struct Locks {
     wanted: Guard,
     /// None while one is being taken or let go.
     present: Option<Guard>,
+    /// logind did not do what it was asked last: nobody need wait.
+    is_failing: bool,
 }
 
 impl Wish {
@@ -68,19 +70,31 @@ impl Wish {
     }
 
     fn taken(&self, guard: Guard) {
-        self.locks().present = Some(guard);
+        let mut locks = self.locks();
+        locks.present = Some(guard);
+        locks.is_failing = false;
+        self.changed.notify_all();
+    }
+
+    fn failed(&self) {
+        self.locks().is_failing = true;
         self.changed.notify_all();
     }
 
     /// Lets the lock go.
     fn release(&self) {
         self.want(Guard::Nothing);
-        let end = Instant::now() + RELEASE_PATIENCE;
+        self.settle();
+    }
+
+    /// Waits until the lock that is wanted is there, and no other.
+    fn settle(&self) {
+        let end = Instant::now() + LOCK_PATIENCE;
         let mut locks = self.locks();
-        while locks.present != Some(Guard::Nothing) {
+        while locks.present.as_ref() != Some(&locks.wanted) && !locks.is_failing {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                tracing::warn!("logind still has a lock of luod");
+                tracing::warn!("logind has not done with the locks of luod");
                 return;
             }
             locks = match self.changed.wait_timeout(locks, left) {
@@ -143,6 +157,10 @@ impl ServiceManager {
         self.wish.want(guard);
     }
 
+    pub(crate) fn settle(&self) {
+        self.wish.settle();
+    }
+
     /// Writes the next kernel down for the hook.
     pub(crate) fn image_loaded(&self, request: &LoadRequest) -> Result<(), Refusal> {
         self.next_kernel.write(request).map_err(|error| {
@@ -160,17 +178,7 @@ impl ServiceManager {
     /// Has systemd end everything and jump.
     pub(crate) fn start_next_kernel(&self) -> Result<(), Refusal> {
         self.wish.release();
-        let end = Instant::now() + RELEASE_PATIENCE;
-        let answer = loop {
-            match systemd_host::start_next_kernel() {
-                // logind learns that a lock was let go in its own time.
-                Err(Error::Blocked { who, .. }) if who == LOCK_OWNER && Instant::now() < end => {
-                    thread::sleep(LOCK_PAUSE);
-                }
-                answer => break answer,
-            }
-        };
-        answer.map_err(|error| match &error {
+        systemd_host::start_next_kernel().map_err(|error| match &error {
             Error::Blocked { who, why } => {
                 let text = format!("a shutdown is not permitted now: {who} blocks it ({why})");
                 let hint = "`systemd-inhibit --list` shows all locks; try again when it is gone";
@@ -184,30 +192,87 @@ impl ServiceManager {
     }
 }
 
+/// A lock that is there.
+type Lock = (Mode, OwnedFd);
+
 /// Has the lock that is wanted.
 fn keep_lock(wish: &Wish) {
-    let mut lock = None;
+    let mut lock: Option<Lock> = None;
     loop {
         let wanted = wish.next();
-        match take_lock(&wanted) {
-            Ok(taken) => {
-                // The other one goes when the new one is there.
-                drop(std::mem::replace(&mut lock, taken));
-                wish.taken(wanted);
-            }
+        match change_lock(&mut lock, &wanted) {
+            Ok(()) => wish.taken(wanted),
             Err(error) => {
-                tracing::warn!(error = %crate::engine::internal(&error).message, "logind gives no lock");
+                let error = crate::engine::internal(&error).message;
+                tracing::warn!(error, "logind gives no lock");
+                wish.failed();
                 thread::sleep(PAUSE);
             }
         }
     }
 }
 
-fn take_lock(wanted: &Guard) -> Result<Option<OwnedFd>, Error> {
-    let (mode, why) = match wanted {
-        Guard::Nothing => return Ok(None),
-        Guard::Wait(why) => (Mode::Delay, *why),
-        Guard::Refuse(why) => (Mode::Block, why.as_str()),
+/// Takes the lock that is wanted, then lets the other one go.
+fn change_lock(lock: &mut Option<Lock>, wanted: &Guard) -> Result<(), Error> {
+    let login = match (&lock, wanted) {
+        (None, Guard::Nothing) => return Ok(()),
+        _ => Login::connect()?,
     };
-    Login::connect()?.inhibit(mode, why).map(Some)
+    let taken = match wanted {
+        Guard::Nothing => None,
+        Guard::Wait(why) => Some((Mode::Delay, login.inhibit(Mode::Delay, why)?)),
+        Guard::Refuse(why) => Some((Mode::Block, login.inhibit(Mode::Block, why)?)),
+    };
+    let mode = taken.as_ref().map(|(mode, _)| *mode);
+    let Some((old, fd)) = std::mem::replace(lock, taken) else {
+        return Ok(());
+    };
+    drop(fd);
+    // logind learns that it was let go in its own time.
+    let end = Instant::now() + LOCK_PATIENCE;
+    while mode != Some(old) && login.has_lock(old)? && Instant::now() < end {
+        thread::sleep(LOCK_PAUSE);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_logind_that_does_not_answer() {
+        let wish = Arc::new(Wish::default());
+        wish.want(Guard::Wait("for a test"));
+        let worker = Arc::clone(&wish);
+        let thread = thread::spawn(move || {
+            assert_eq!(worker.next(), Guard::Wait("for a test"));
+            worker.failed();
+        });
+        wish.settle();
+        thread.join().unwrap();
+        // It is tried again, and told when it works.
+        assert_eq!(wish.next(), Guard::Wait("for a test"));
+        wish.taken(Guard::Wait("for a test"));
+        wish.settle();
+        assert!(!wish.locks().is_failing);
+    }
+
+    #[test]
+    fn a_lock_under_way_is_waited_for() {
+        let wish = Arc::new(Wish::default());
+        wish.want(Guard::Refuse("busy".to_owned()));
+        let busy = wish.next();
+        // Meanwhile it is to be let go.
+        let other = Arc::clone(&wish);
+        let thread = thread::spawn(move || {
+            other.release();
+            assert_eq!(other.locks().present, Some(Guard::Nothing));
+        });
+        wish.taken(busy);
+        let nothing = wish.next();
+        assert_eq!(nothing, Guard::Nothing);
+        wish.taken(nothing);
+        thread.join().unwrap();
+    }
 }

@@ -15,6 +15,6 @@ pub mod notify;
 mod store;
 
 pub use error::Error;
-pub use login::{LOCK_OWNER, Login, Mode, Shutdown, Shutdowns};
+pub use login::{Login, Mode, Shutdown, Shutdowns};
 pub use manager::{kexec_count, start_next_kernel};
 pub use store::{Age, FdStore, Found, Kind};

@@ -15,7 +15,7 @@ const PATH: &str = "/org/freedesktop/login1";
 const INTERFACE: &str = "org.freedesktop.login1.Manager";
 
 /// Who has our locks, as logind tells others.
-pub const LOCK_OWNER: &str = "luod";
+const LOCK_OWNER: &str = "luod";
 
 /// What a lock does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,15 @@ pub enum Mode {
     Block,
     /// Shutdowns wait until the lock is closed, at most [`Login::longest_delay`].
     Delay,
+}
+
+impl Mode {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Delay => "delay",
+        }
+    }
 }
 
 /// Word of a shutdown.
@@ -58,15 +67,28 @@ impl Login {
     /// # Errors
     /// [`Error::Bus`].
     pub fn inhibit(&self, mode: Mode, why: &str) -> Result<OwnedFd, Error> {
-        let mode = match mode {
-            Mode::Block => "block",
-            Mode::Delay => "delay",
-        };
         let lock: BusFd = self
             .proxy
-            .call("Inhibit", &("shutdown", LOCK_OWNER, why, mode))
+            .call("Inhibit", &("shutdown", LOCK_OWNER, why, mode.name()))
             .map_err(bus("Inhibit"))?;
         Ok(lock.into())
+    }
+
+    /// Whether logind has a lock of ours: some time after it was let go it still has.
+    ///
+    /// # Errors
+    /// [`Error::Bus`].
+    pub fn has_lock(&self, mode: Mode) -> Result<bool, Error> {
+        // What, who, why, mode, user, process.
+        type Lock = (String, String, String, String, u32, u32);
+        let locks: Vec<Lock> = self
+            .proxy
+            .call("ListInhibitors", &())
+            .map_err(bus("ListInhibitors"))?;
+        let own = std::process::id();
+        Ok(locks.iter().any(|(_, who, _, name, _, pid)| {
+            who == LOCK_OWNER && name == mode.name() && *pid == own
+        }))
     }
 
     /// How long a shutdown waits for locks at most.
