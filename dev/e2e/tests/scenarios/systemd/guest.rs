@@ -18,7 +18,7 @@ use crate::host::check_refusal;
 /// Longest boot or shutdown, in emulation on a busy host.
 const BOOT_PATIENCE: Duration = Duration::from_secs(240);
 /// Longest wait for a service.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Where the guest has the package of luod.
 const PACKAGE: &str = "/root/luod.deb";
 const PAUSE: Duration = Duration::from_millis(200);
