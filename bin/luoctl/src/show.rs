@@ -20,7 +20,7 @@ pub(crate) fn status(status: &Status) -> String {
         "holder",
         status
             .holder_pid
-            .map_or("none".to_owned(), |pid| format!("pid {pid}")),
+            .map_or("systemd".to_owned(), |pid| format!("pid {pid}")),
     );
     line(
         "device",
@@ -173,6 +173,9 @@ pub(crate) fn report(report: &Report) -> String {
     text.push_str(&clients(report));
     if report.to_release.is_some() || !report.lost.is_empty() {
         text.push_str(&lost(report));
+    }
+    for warning in &report.warnings {
+        let _infallible = writeln!(text, "WARNING: {warning}");
     }
     text
 }

@@ -17,6 +17,7 @@ use tracing_subscriber::filter::Targets;
 /// Services find it at its socket (crate `liveupdate`, Varlink interface io.liveupdate.Service);
 /// operators drive it with luoctl. It starts a second process, the holder, which has a duplicate
 /// of every descriptor: killing luod loses nothing; when the holder is ended as well, everything is lost.
+/// As a service of systemd with FileDescriptorStoreMax= it has systemd hold the duplicates, and start the next kernel.
 #[derive(Debug, clap::Parser)]
 #[command(name = "luod", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -64,6 +65,17 @@ pub(crate) enum Command {
     /// kernel it is started again and finds its files under their names. Files of more than 1 MiB are
     /// not copied: their names become links to descriptors that the program inherits.
     Run(RunArguments),
+    /// Writes the manual page luod.8 into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder; made if it is missing
+        folder: PathBuf,
+    },
+    /// Loads the next kernel once more when everything has ended; run by systemd-shutdown
+    ShutdownHook {
+        /// What systemd is about to do: only for `kexec` is there something to do
+        action: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,14 +12,18 @@ use std::thread;
 
 use anyhow::{Context as _, bail};
 use live_varlink::Server;
-use luod_engine::{Engine, History, Keeper, LinuxHost, Programs, SERVER_INFO, Wire, holder};
+use luod_engine::{
+    Engine, History, Keeper, LinuxHost, Programs, SERVER_INFO, ServiceManager, Wire, holder,
+};
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getrlimit, setrlimit, waitpid};
+use systemd_host::FdStore;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Cli;
+use crate::supervised;
 
 /// Logs to standard error, without colours: a supervisor collects it.
 pub(crate) fn log(filter: &Targets) {
@@ -51,10 +55,14 @@ fn become_holder() {
 
 /// `luod`.
 pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
+    // Before anything else is opened: what systemd passed is open already.
+    let store = FdStore::open().context("taking what systemd stored")?;
     raise_descriptor_limit();
     let dir = &cli.runtime_dir;
     make_dir(dir).with_context(|| format!("making the folder {}", dir.display()))?;
-    if let Some(listener) = copy_holder(&Keeper::socket(dir)) {
+    if store.is_none()
+        && let Some(listener) = copy_holder(&Keeper::socket(dir))
+    {
         return hold_in_copy(&listener);
     }
     let socket = cli
@@ -63,15 +71,20 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
         .unwrap_or_else(|| dir.join("liveupdate.sock"));
     let listener = listen(&socket)?;
     tracing::debug!(socket = %socket.display(), "listening");
-    let keeper = Keeper::open(dir, Box::new(launch_holder))?;
+    let (keeper, service_manager) = match store {
+        None => (Keeper::open(dir, Box::new(launch_holder))?, None),
+        Some((store, found)) => {
+            let manager = Arc::new(ServiceManager::start(dir)?);
+            (Keeper::in_store(dir, store, found)?, Some(manager))
+        }
+    };
+    let host = match &service_manager {
+        None => LinuxHost::new(),
+        Some(manager) => LinuxHost::under(Arc::clone(manager)),
+    };
     let programs = Programs::in_folder(cli.programs_dir.clone());
     let history = History::in_folder(cli.state_dir.clone());
-    let engine = Arc::new(Engine::start(
-        Box::new(LinuxHost::new()),
-        keeper,
-        history,
-        programs,
-    )?);
+    let engine = Arc::new(Engine::start(Box::new(host), keeper, history, programs)?);
     let keeper = engine.keeper();
     thread::Builder::new()
         .name("holder watch".to_owned())
@@ -80,6 +93,7 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     thread::Builder::new()
         .name("programs".to_owned())
         .spawn(move || booted.boot_programs())?;
+    supervised::start(&engine, service_manager)?;
     tracing::info!(socket = %socket.display(), "luod serves");
     Server::new(Arc::new(Wire(engine)), SERVER_INFO)
         .run(&listener)

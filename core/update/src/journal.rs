@@ -85,6 +85,13 @@ pub struct UpdateRecord {
     /// How many kexecs with a handover, by the kernel's count.
     #[serde(default)]
     pub kexec_count: Option<u32>,
+    /// How many kexecs systemd had carried descriptor stores over before. Default when absent: luod
+    /// was no service of systemd.
+    #[serde(default)]
+    pub systemd_kexec_count: Option<u64>,
+    /// What went wrong beside luod's own sessions. Default when absent: nothing.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// When what happened.
     #[serde(default)]
     pub timeline: Timeline,

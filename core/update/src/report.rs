@@ -37,6 +37,9 @@ pub struct Report {
     pub clients: Vec<ClientReport>,
     /// Everything that did not come over, by name.
     pub lost: Vec<LostItem>,
+    /// What went wrong beside luod's own sessions. Default when absent: nothing.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The moments all of this was computed from.
     #[serde(default)]
     pub timeline: Timeline,
@@ -143,6 +146,7 @@ impl Report {
             phases: steps(&update.timeline),
             clients,
             lost: lost(&journal.services, update),
+            warnings: update.warnings.clone(),
             timeline: update.timeline.clone(),
         })
     }

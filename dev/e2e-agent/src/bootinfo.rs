@@ -13,6 +13,11 @@ use crate::platform::Platform;
 /// Argument that makes the program the worker; the six facts of process 1 follow it.
 const WORKER_MARK: &str = "--worker";
 
+/// Argument of the program where something else is process 1 and starts it as a service.
+pub(crate) const SERVICE_MARK: &str = "--service";
+/// The kernel's own name of this boot: an agent that is started again must not look like another boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// `struct boot_params` as the boot loader filled it in (`Documentation/ABI/testing/sysfs-kernel-boot_params`).
 const BOOT_PARAMS: &str = "/sys/kernel/boot_params/data";
 /// Offset of `hdr.type_of_loader` in it (`Documentation/arch/x86/boot.rst`, v7.3).
@@ -69,6 +74,16 @@ impl BootInfo {
             worker: 1,
             platform,
             booted_by: platform.booted_by()?,
+        })
+    }
+
+    /// Makes the facts of a service that began at `start`; its process id tells it from the one before.
+    pub(crate) fn of_service(start: Start) -> anyhow::Result<Self> {
+        let boot_id = fs::read_to_string(BOOT_ID).with_context(|| format!("read {BOOT_ID}"))?;
+        Ok(Self {
+            boot_id: boot_id.trim().to_owned(),
+            worker: std::process::id(),
+            ..Self::new(start, Platform::Virtual)?
         })
     }
 

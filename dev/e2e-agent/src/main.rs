@@ -1,4 +1,5 @@
-//! First process of the guest machine, virtual or emulated ([`platform`]).
+//! First process of the guest machine, virtual or emulated ([`platform`]), or a service of a guest that has a
+//! first process of its own.
 //!
 //! The same program has two lives. As process 1 ([`init`]) it mounts the kernel's file systems,
 //! then only reaps orphans and keeps the worker alive. As the worker ([`worker`]) it starts the
@@ -27,9 +28,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let start = bootinfo::Start::read();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ended = match bootinfo::BootInfo::from_arguments(&arguments) {
-        Some(boot) => worker::run(&boot),
-        None => init::run(start, platform::emulated_root(&arguments).as_ref()),
+    let ended = if arguments == [bootinfo::SERVICE_MARK] {
+        bootinfo::BootInfo::of_service(start).and_then(|boot| worker::run(&boot))
+    } else {
+        match bootinfo::BootInfo::from_arguments(&arguments) {
+            Some(boot) => worker::run(&boot),
+            None => init::run(start, platform::emulated_root(&arguments).as_ref()),
+        }
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,15 +28,26 @@ pub(crate) struct Arguments {
     cmdline: Option<String>,
 }
 
+/// Loads a kernel that needs no initrd, with the command line of the running one.
+pub(crate) fn load(kernel: &Path) -> anyhow::Result<()> {
+    let image = copy("kernel", kernel)?;
+    kexec_sys::load(&image, None, &running_cmdline()?)
+        .with_context(|| format!("load {}", kernel.display()))
+}
+
+fn running_cmdline() -> anyhow::Result<CString> {
+    let cmdline = fs::read_to_string("/proc/cmdline").context("read /proc/cmdline")?;
+    CString::new(cmdline.trim_end()).context("the command line has a NUL byte")
+}
+
 /// Returns only with the reason why there was no jump.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let kernel = copy("kernel", &arguments.kernel)?;
     let initrd = copy("initrd", &arguments.initrd)?;
     let cmdline = match &arguments.cmdline {
-        Some(given) => given.clone(),
-        None => fs::read_to_string("/proc/cmdline").context("read /proc/cmdline")?,
+        Some(given) => CString::new(given.trim_end()).context("--cmdline has a NUL byte")?,
+        None => running_cmdline()?,
     };
-    let cmdline = CString::new(cmdline.trim_end()).context("the command line has a NUL byte")?;
     kexec_sys::load(&kernel, Some(initrd.as_fd()), &cmdline).with_context(|| {
         format!(
             "load {} ({} bytes) with {} ({} bytes)",

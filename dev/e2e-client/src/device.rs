@@ -1,5 +1,6 @@
 //! The device without luod: held open by a stranger, and mistakes with names and tokens.
 
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -8,8 +9,14 @@ use liveupdate::{Device, Error, MemfdSpec, SessionName, Store, Token};
 
 use crate::say;
 
-/// Keeps the device open until a signal ends it.
-pub(crate) fn hold() -> anyhow::Result<()> {
+/// Time between two looks for a file.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Keeps the device open until a signal ends it; waits for a file first.
+pub(crate) fn hold(after: Option<&Path>) -> anyhow::Result<()> {
+    while after.is_some_and(|path| !path.exists()) {
+        thread::sleep(PAUSE);
+    }
     let device = Device::open()?;
     say!("holding {device:?}");
     loop {

@@ -17,6 +17,7 @@ mod offer;
 mod participant;
 mod service;
 mod stamp;
+mod supervised;
 
 /// Prints a line at once: scenarios wait for it.
 macro_rules! say {
@@ -28,6 +29,7 @@ pub(crate) use say;
 
 use std::fmt;
 use std::io::{Write as _, stdout};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -71,7 +73,22 @@ enum Task {
     /// Try to make a session whose name is taken.
     DuplicateSession(device::DuplicateArguments),
     /// Keep /dev/liveupdate open until a signal ends it.
-    HoldDevice,
+    HoldDevice {
+        /// Wait until this file is there.
+        #[arg(long)]
+        after: Option<PathBuf>,
+    },
+    /// As a service of systemd, keep a file in its store of descriptors.
+    InStore,
+    /// As a service of systemd with LUOSession=state, keep a file in that session.
+    InSession,
+    /// Load a kernel for a jump that somebody else does.
+    Load {
+        /// The kernel image.
+        kernel: PathBuf,
+    },
+    /// Drop the kernel that is loaded for the next jump.
+    Unload,
     /// Offer luod and the kernel a file to preserve, and print what each says.
     Offer(offer::Arguments),
     /// As a program of luod's drop-in folder: everything works.
@@ -105,7 +122,11 @@ fn main() -> anyhow::Result<()> {
         Task::Remove(arguments) => look::remove(&arguments),
         Task::Memcached(arguments) => memcached::run(&arguments),
         Task::DuplicateSession(arguments) => device::duplicate(&arguments),
-        Task::HoldDevice => device::hold(),
+        Task::HoldDevice { after } => device::hold(after.as_deref()),
+        Task::InStore => supervised::in_store(),
+        Task::InSession => supervised::in_session(),
+        Task::Load { kernel } => bare_kexec::load(&kernel),
+        Task::Unload => Ok(kexec_sys::unload()?),
         Task::Offer(arguments) => offer::run(&arguments),
         Task::Prepare => participant::answer("prepare"),
         Task::Freeze => participant::answer("freeze"),

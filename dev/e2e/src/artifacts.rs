@@ -84,6 +84,26 @@ pub fn guest_program(name: &str) -> Result<PathBuf, Missing> {
     Err(missing(&format!("{} does not exist", path.display())))
 }
 
+/// Finds the Debian package of luod.
+///
+/// # Errors
+/// [`Missing`] says how to make it.
+pub fn package() -> Result<PathBuf, Missing> {
+    let missing = |found: &str| Missing {
+        what: "the Debian package of luod".to_owned(),
+        remedy: format!("{found}; make it with `cargo xtask dist`"),
+    };
+    let own = std::env::current_exe().map_err(|error| missing(&error.to_string()))?;
+    let target = target_folder(&own)
+        .ok_or_else(|| missing(&format!("{} is not in a target folder", own.display())))?;
+    let name = format!("luod_{}_amd64.deb", env!("CARGO_PKG_VERSION"));
+    let path = target.join("debian").join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(missing(&format!("{} does not exist", path.display())))
+}
+
 /// Finds the folder of the kernel's own live-update test programs; builds them from the source of
 /// the series' kernel when they are not in the cache yet.
 ///

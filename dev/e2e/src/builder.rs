@@ -12,7 +12,7 @@ use crate::diagnosis;
 use crate::error::Error;
 use crate::luo_emu::{Emulation, LuoEmu};
 use crate::machine::Machine;
-use crate::qemu::{Hardware, MemoryBacking, Qemu, Software};
+use crate::qemu::{Hardware, MemoryBacking, Qemu, Software, Userspace};
 
 /// What every guest is booted with. `liveupdate=on`: off by default in the kernel.
 /// `retain_initrd`: keeps `/sys/firmware/initrd`, so that the next kernel can be given the same
@@ -20,6 +20,11 @@ use crate::qemu::{Hardware, MemoryBacking, Qemu, Software};
 /// on a busy host the clock watchdog sees skew that is not there.
 pub const COMMAND_LINE: &str = "console=ttyS0 liveupdate=on kho=on retain_initrd panic=-1 oops=panic \
                        tsc=reliable no_timer_check printk.devkmsg=on";
+
+/// What a guest with a distribution on its disk is booted with instead of `retain_initrd`: the root, and
+/// every line of process 1 in the kernel's log.
+const DISK_COMMAND_LINE: &str =
+    "root=/dev/vda rw systemd.log_ratelimit_kmsg=no systemd.show_status=no";
 
 /// Memory unless a scenario asks for another.
 ///
@@ -46,7 +51,7 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct Builder {
     kernel: PathBuf,
-    initramfs: PathBuf,
+    userspace: Userspace,
     log_folder: PathBuf,
     cmdline: String,
     emulation: Option<Emulation>,
@@ -60,7 +65,7 @@ impl Builder {
     pub(crate) fn new(kernel: &Path, initramfs: &Path, log_folder: &Path) -> Self {
         Self {
             kernel: kernel.to_owned(),
-            initramfs: initramfs.to_owned(),
+            userspace: Userspace::Initramfs(initramfs.to_owned()),
             log_folder: log_folder.to_owned(),
             cmdline: COMMAND_LINE.to_owned(),
             emulation: None,
@@ -68,6 +73,13 @@ impl Builder {
             memory_backing: MemoryBacking::OnDemand,
             cpus: 2,
         }
+    }
+
+    /// Has a disk with a root file system instead of an image. Its agent is a service of the guest.
+    #[must_use]
+    pub fn with_disk(mut self, disk: &Path) -> Self {
+        self.userspace = Userspace::Disk(disk.to_owned());
+        self.append(DISK_COMMAND_LINE)
     }
 
     /// Sets the memory (1.5 GiB else). Less may leave no room for KHO's scratch areas: see the note on
@@ -114,34 +126,33 @@ impl Builder {
     /// # Errors
     /// [`Error`] tells apart a missing QEMU, its end, a panic of the guest, and silence.
     pub fn boot(self) -> Result<Machine, Error> {
-        if let Some(emulation) = &self.emulation {
+        self.boot_within(BOOT_PATIENCE)
+    }
+
+    /// The same with more patience: for a guest that is a whole distribution.
+    ///
+    /// # Errors
+    /// As [`Self::boot`].
+    pub fn boot_within(self, patience: Duration) -> Result<Machine, Error> {
+        if let (Some(emulation), Userspace::Initramfs(image)) = (&self.emulation, &self.userspace) {
             make_folder(&self.log_folder)?;
-            let (machine, stream) = LuoEmu::start(
-                emulation,
-                &self.initramfs,
-                self.memory_mib,
-                &self.log_folder,
-            )?;
+            let (machine, stream) =
+                LuoEmu::start(emulation, image, self.memory_mib, &self.log_folder)?;
             let carrier = Carrier::LuoEmu(machine);
-            return meet(
-                carrier,
-                Control::over(stream),
-                self.log_folder,
-                BOOT_PATIENCE,
-            );
+            return meet(carrier, Control::over(stream), self.log_folder, patience);
         }
         let hardware = Hardware {
             accel: Accel::choose(&self.kernel),
             software: Software::Linux {
                 kernel: self.kernel,
-                initramfs: self.initramfs,
+                userspace: self.userspace,
                 cmdline: self.cmdline,
             },
             memory_mib: self.memory_mib,
             memory_backing: self.memory_backing,
             cpus: self.cpus,
         };
-        start(&hardware, self.log_folder, BOOT_PATIENCE)
+        start(&hardware, self.log_folder, patience)
     }
 }
 

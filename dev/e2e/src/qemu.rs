@@ -28,14 +28,23 @@ pub(crate) enum MemoryBacking {
 /// What QEMU puts into a machine's memory.
 #[derive(Clone, Debug)]
 pub(crate) enum Software {
-    /// A kernel with its image and its command line.
+    /// A kernel with its userspace and its command line.
     Linux {
         kernel: PathBuf,
-        initramfs: PathBuf,
+        userspace: Userspace,
         cmdline: String,
     },
     /// One ELF file with all of it.
     Elf(PathBuf),
+}
+
+/// What a kernel finds to run.
+#[derive(Clone, Debug)]
+pub(crate) enum Userspace {
+    /// An image that QEMU loads beside the kernel.
+    Initramfs(PathBuf),
+    /// A disk with an ext4 file system. What the guest writes to it lasts as long as the machine.
+    Disk(PathBuf),
 }
 
 /// What a machine is made of.
@@ -191,12 +200,20 @@ fn arguments(hardware: &Hardware, log_folder: &Path, sockets: &Path) -> Vec<OsSt
     match &hardware.software {
         Software::Linux {
             kernel,
-            initramfs,
+            userspace,
             cmdline,
         } => {
             add_word("-append", cmdline.as_ref());
             add_word("-kernel", kernel.as_ref());
-            add_word("-initrd", initramfs.as_ref());
+            match userspace {
+                Userspace::Initramfs(image) => add_word("-initrd", image.as_ref()),
+                Userspace::Disk(image) => {
+                    let drive = "id=root,format=raw,if=none,snapshot=on,file=";
+                    let drive = format!("{drive}{}", option_path(image));
+                    add_word("-drive", drive.as_ref());
+                    add_word("-device", "virtio-blk-pci,drive=root".as_ref());
+                }
+            }
         }
         Software::Elf(file) => add_word("-kernel", file.as_ref()),
     }

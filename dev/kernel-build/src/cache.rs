@@ -86,16 +86,25 @@ impl Cache {
         self.root.join("modules")
     }
 
+    /// Root file systems of guests that are whole distributions.
+    pub fn roots(&self) -> PathBuf {
+        self.root.join("roots")
+    }
+
     pub(crate) fn apt(&self) -> PathBuf {
         self.root.join("apt")
     }
 
-    pub(crate) fn log(&self, step: &str) -> PathBuf {
+    /// Where the output of a step goes.
+    pub fn log(&self, step: &str) -> PathBuf {
         self.root.join("logs").join(format!("{step}.log"))
     }
 
     /// Waits for exclusive use, then removes what interrupted builds left behind.
-    pub(crate) fn lock(&self) -> Result<CacheLock, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the lock's path.
+    pub fn lock(&self) -> Result<CacheLock, Error> {
         fs::create_dir_all(&self.root).map_err(io_error("create", &self.root))?;
         let path = self.root.join("lock");
         let file = File::create(&path).map_err(io_error("create", &path))?;
@@ -116,6 +125,7 @@ impl Cache {
             self.trees(),
             self.modules(),
             self.programs(),
+            self.roots(),
         ] {
             remove_unfinished(&folder)?;
         }
@@ -124,7 +134,10 @@ impl Cache {
 }
 
 /// Makes a folder inside `parent` that is removed unless [`publish`]ed.
-pub(crate) fn begin(parent: &Path) -> Result<TempDir, Error> {
+///
+/// # Errors
+/// [`Error::Io`] with the folder's path.
+pub fn begin(parent: &Path) -> Result<TempDir, Error> {
     fs::create_dir_all(parent).map_err(io_error("create", parent))?;
     tempfile::Builder::new()
         .prefix(BUILDING_PREFIX)
@@ -133,7 +146,10 @@ pub(crate) fn begin(parent: &Path) -> Result<TempDir, Error> {
 }
 
 /// Gives a folder made by [`begin`] its final name, replacing what was there.
-pub(crate) fn publish(folder: TempDir, target: &Path) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Io`] with the path that stands in the way.
+pub fn publish(folder: TempDir, target: &Path) -> Result<(), Error> {
     // Temporary folders are private to their owner; what is published may be read like any other cache.
     let mode = Permissions::from_mode(0o755);
     fs::set_permissions(folder.path(), mode).map_err(io_error("open up", folder.path()))?;

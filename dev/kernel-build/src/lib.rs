@@ -11,6 +11,7 @@
 //! <cache>/trees/<kernel version>-<hash>-<path>/ the same, of a tree given with `--source`
 //! <cache>/modules/<package>_<version>/          modules of a Debian kernel, unpacked
 //! <cache>/programs/<package>_<version>/         a program of Debian with its libraries, unpacked
+//! <cache>/roots/<suite>-<hash>/                 root file system of a guest with systemd (crate `systemd-guest`)
 //! <cache>/apt/                                  private package lists
 //! <cache>/logs/                                 one file per step
 //! ```
@@ -40,7 +41,7 @@ mod series;
 mod series_build;
 mod tree_build;
 
-pub use cache::{Cache, CacheLock};
+pub use cache::{Cache, CacheLock, begin, publish};
 pub use config_hash::ConfigHash;
 pub use error::{Error, NotBuilt, StepFailed};
 pub use flavour::{Flavour, LivepatchFiles};
@@ -48,6 +49,7 @@ pub use fragment::{Fragment, LostOption};
 pub use kernel::{Entry, Kernel, entries, locate, locate_flavour, locate_key};
 pub use logged_command::{Finished, LoggedCommand, Progress};
 pub use modules_package::{DebianModules, debian_modules};
+pub use private_apt::{KEYRING, mirrors};
 pub use program_package::{DebianProgram, debian_program, locate_program};
 pub use record::{Origin, Record};
 pub use selftests::{JUMP_SELFTESTS, SELFTEST_PROGRAMS};

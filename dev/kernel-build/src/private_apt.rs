@@ -15,7 +15,8 @@ use crate::logged_command::{LoggedCommand, Progress};
 /// Suites that may carry a newer kernel source, the likely ones first; one that a mirror lacks is skipped.
 const SUITES: [&str; 4] = ["sid", "trixie-backports", "forky", "experimental"];
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Proves that packages are Debian's.
+pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A package version that the mirror offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +50,7 @@ impl<'a> PrivateApt<'a> {
         }
         let status = apt.folder.join("status");
         fs::write(&status, "").map_err(io_error("write", &status))?;
-        let mirrors = mirrors(&index_targets()?);
-        if mirrors.is_empty() {
-            return Err(Error::NoMirror);
-        }
+        let mirrors = mirrors()?;
         let mut good = Vec::new();
         let mut tried = Vec::new();
         for (number, mirror) in mirrors.iter().enumerate() {
@@ -197,8 +195,20 @@ fn index_targets() -> Result<String, Error> {
     output(command, "apt-get")
 }
 
-/// Picks the mirrors to ask: each once, in apt's order, without security archives, which have other suites.
-fn mirrors(index_targets: &str) -> Vec<String> {
+/// Finds the mirrors of this machine's apt: each once, in apt's order, without security archives, which have other
+/// suites.
+///
+/// # Errors
+/// [`Error::NoMirror`] when there is none.
+pub fn mirrors() -> Result<Vec<String>, Error> {
+    let found = mirrors_in(&index_targets()?);
+    if found.is_empty() {
+        return Err(Error::NoMirror);
+    }
+    Ok(found)
+}
+
+fn mirrors_in(index_targets: &str) -> Vec<String> {
     let mut seen = BTreeSet::new();
     index_targets
         .lines()
@@ -259,13 +269,13 @@ mod tests {
                        http://mirror.example/debian/ stable\n\
                        http://other.example/debian/ stable\n";
         assert_eq!(
-            mirrors(targets),
+            mirrors_in(targets),
             [
                 "http://mirror.example/debian/",
                 "http://other.example/debian/"
             ]
         );
-        assert!(mirrors("").is_empty());
+        assert!(mirrors_in("").is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::kernel_command::{self, KernelCommand};
 use crate::prerequisites::{self, Purpose};
 use crate::test_run::{self, Extent};
 use crate::workspace::Workspace;
-use crate::{demo, files, fuzz, guest, layers, links, output};
+use crate::{demo, dist, files, fuzz, guest, layers, links, output};
 
 /// Builds kernels, checks the workspace and runs every test.
 #[derive(Debug, Parser)]
@@ -80,6 +80,14 @@ enum Task {
     Kernel(KernelCommand),
     /// Build the static programs that run inside guest machines and print their folder.
     Guest,
+    /// Make a Debian package of luod and luoctl, with units, manual pages, completions and the book, and print its path.
+    Dist,
+    /// Build the root file system of the guest with systemd, from Debian's packages, and print its image.
+    SystemdRoot {
+        /// Build it again, with the packages of today.
+        #[arg(long)]
+        refresh: bool,
+    },
     /// Check that dependencies between the layer folders point down only.
     Layers,
     /// Check length and head of source files, unsafe outside sys/, and words that must not be here.
@@ -174,11 +182,28 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             let folder = guest::guest_binaries(&Workspace::load()?)?;
             output::line(&folder.display().to_string());
         }
+        Task::Dist => {
+            let workspace = Workspace::load()?;
+            let package = dist::package(&workspace, &guest::package_binaries(&workspace)?)?;
+            output::line(&package.display().to_string());
+        }
+        Task::SystemdRoot { refresh } => systemd_root(if refresh {
+            Freshness::Refresh
+        } else {
+            Freshness::Cached
+        })?,
         Task::Layers => check_layers()?,
         Task::Files => check_files()?,
         Task::Links => check_links()?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn systemd_root(freshness: Freshness) -> Result<()> {
+    prerequisites::ensure(&[Purpose::Machine])?;
+    let root = systemd_guest::build(freshness)?;
+    output::line(&root.image.display().to_string());
+    Ok(())
 }
 
 fn bench_update(runs: usize) -> Result<()> {

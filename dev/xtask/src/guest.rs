@@ -47,6 +47,12 @@ pub(crate) fn guest_binaries(workspace: &Workspace) -> Result<PathBuf> {
     build_static(&workspace.root, &workspace.target, &GUEST_PACKAGES, log)
 }
 
+/// Builds the programs of the Debian package, which are static as well, and returns their folder.
+pub(crate) fn package_binaries(workspace: &Workspace) -> Result<PathBuf> {
+    let log = workspace.target.join("xtask-logs/package-build.log");
+    build_static(&workspace.root, &workspace.target, &["luod", "luoctl"], log)
+}
+
 fn build_static(root: &Path, target: &Path, packages: &[&str], log: PathBuf) -> Result<PathBuf> {
     let mut command = cargo();
     command

@@ -2,6 +2,7 @@
 
 mod cli;
 mod demo;
+mod dist;
 mod files;
 mod fuzz;
 mod guest;

@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Machine,
     /// Unit and service tests on this machine.
     Test,
+    /// Making a Debian package.
+    Package,
 }
 
 /// How a tool is recognised.
@@ -66,7 +68,7 @@ const fn file(path: &'static str, package: &'static str, why: &'static str) -> T
 /// Why there are tools that pack.
 const PACKS: &str = "packs what tests unpack";
 
-const TOOLS: [Tool; 25] = [
+const TOOLS: [Tool; 28] = [
     program(
         "gcc",
         "gcc",
@@ -144,6 +146,19 @@ const TOOLS: [Tool; 25] = [
         Purpose::Machine,
         "runs the guest machine",
     ),
+    program(
+        "mmdebstrap",
+        "mmdebstrap",
+        Purpose::Machine,
+        "makes the root file system of a guest with systemd",
+    ),
+    program(
+        "debugfs",
+        "e2fsprogs",
+        Purpose::Machine,
+        "makes disks of guests and adds files to them",
+    ),
+    program("dpkg-deb", "dpkg", Purpose::Package, "makes packages"),
     program(
         "as",
         "binutils",

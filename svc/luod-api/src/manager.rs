@@ -46,7 +46,7 @@ pub struct Status {
     pub update_id: Option<String>,
     /// Whether this kernel can hand over.
     pub device: DeviceStatus,
-    /// The holder's process id; none while there is none.
+    /// The holder's process id; none where systemd has the duplicates.
     pub holder_pid: Option<u32>,
     /// Whether a next kernel is loaded; none where the kernel does not tell.
     pub is_image_loaded: Option<bool>,

@@ -8,9 +8,10 @@ use live_varlink::Peer;
 use luod_api::{Code, Refusal};
 use update::ServiceName;
 
+use crate::guard::Guard;
 use crate::history::History;
 use crate::host::Host;
-use crate::journal_file::JournalFile;
+use crate::journal_file::{JournalFile, SaveError};
 use crate::keeper::{Keeper, KeeperError};
 use crate::programs::Programs;
 use crate::sealed::SealedError;
@@ -19,6 +20,9 @@ use crate::state::State;
 
 /// Name of the journal's own session in the holder.
 pub(crate) const JOURNAL_SESSION: &str = "journal-session";
+
+/// Start of the names of services' sessions in the holder.
+pub(crate) const SESSION_KEYS: &str = "session/";
 
 /// Why the engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +97,12 @@ impl Engine {
     /// Saves the journal where the next `luod` finds it.
     pub(crate) fn save(&self, state: &State) -> Result<(), Refusal> {
         let saved = self.journal_file().save(&state.journal, &self.keeper);
-        saved.map_err(|error| internal(&error))
+        saved.map_err(|error| match error {
+            SaveError::Keeper(error) => refusal_of(error),
+            error => internal(&error),
+        })?;
+        self.host.guard(Guard::of(state));
+        Ok(())
     }
 
     pub(crate) fn journal_file(&self) -> MutexGuard<'_, JournalFile> {
@@ -103,7 +112,7 @@ impl Engine {
 
     /// Keeps a descriptor here and in the holder.
     pub(crate) fn keep(&self, name: &str, fd: OwnedFd) -> Result<(), Refusal> {
-        self.keeper.put(name, fd).map_err(|error| internal(&error))
+        self.keeper.put(name, fd).map_err(refusal_of)
     }
 
     /// A duplicate of a kept descriptor.
@@ -142,7 +151,7 @@ pub(crate) fn item_key(service: &str, item: &str) -> String {
 
 /// Name of a session in the holder.
 pub(crate) fn session_key(service: &str) -> String {
-    format!("session/{service}")
+    format!("{SESSION_KEYS}{service}")
 }
 
 /// A service's name, checked.
@@ -153,6 +162,16 @@ pub(crate) fn service_name(name: &str) -> Result<ServiceName, Refusal> {
             format!("{name:?} is no name for a service: {error}"),
         )
     })
+}
+
+/// What a caller is told when a descriptor cannot be held.
+fn refusal_of(error: KeeperError) -> Refusal {
+    match error {
+        KeeperError::Store(systemd_host::Error::StoreFull { .. }) => {
+            Refusal::new(Code::LimitReached, internal(&error).message)
+        }
+        error => internal(&error),
+    }
 }
 
 /// A failure that is no fault of the caller's, with its causes.

@@ -1,10 +1,10 @@
 //! FREEZE and the jump: everything here is blackout.
 
-use std::convert::Infallible;
 use std::mem;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
+use luod_api::manager::Progress;
 use luod_api::{Code, Refusal};
 use update::{Barrier, Event, ItemState, MarkKind, Phase};
 
@@ -19,21 +19,35 @@ use crate::state::{LateItem, Step};
 const PASSING_SESSION: &str = "luod-passing-";
 
 impl Engine {
-    /// PREPARED → FROZEN → the next kernel, or everything is as before PREPARE.
+    /// PREPARED → FROZEN → the next kernel, or everything is as before PREPARE. Returns where a
+    /// service manager does the jump, and has begun.
     pub(crate) fn execute(
         &self,
         deadline: Duration,
         watcher: Watcher<'_>,
-    ) -> Result<Infallible, Refusal> {
-        self.begin_freeze()?;
-        let refusal = match self.freeze_and_jump(deadline, watcher) {
-            Ok(never) => match never {},
-            Err(refusal) => refusal,
-        };
-        let mut state = self.state();
-        self.roll_back(&mut state, &refusal.to_string());
-        self.save(&state)?;
-        Err(refusal)
+    ) -> Result<Progress, Refusal> {
+        let answer = self
+            .freeze(deadline, watcher)
+            .and_then(|()| self.host.reboot().map_err(Failure::Begun));
+        match answer {
+            Ok(()) => {
+                self.keeper.leave_sessions();
+                let text = "systemd ends everything and starts the next kernel";
+                Ok(progress(Phase::Frozen, text.to_owned()))
+            }
+            Err(Failure::NotBegun(refusal)) => Err(refusal),
+            Err(Failure::Begun(refusal)) => {
+                self.give_up(&refusal)?;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// FREEZE: afterwards everything is in the kernel that the next one needs.
+    pub(crate) fn freeze(&self, deadline: Duration, watcher: Watcher<'_>) -> Result<(), Failure> {
+        self.begin_freeze().map_err(Failure::NotBegun)?;
+        self.freeze_services(deadline, watcher)
+            .map_err(Failure::Begun)
     }
 
     fn begin_freeze(&self) -> Result<(), Refusal> {
@@ -60,11 +74,7 @@ impl Engine {
         Ok(())
     }
 
-    fn freeze_and_jump(
-        &self,
-        deadline: Duration,
-        watcher: Watcher<'_>,
-    ) -> Result<Infallible, Refusal> {
+    fn freeze_services(&self, deadline: Duration, watcher: Watcher<'_>) -> Result<(), Refusal> {
         // Nobody unmounts anything: what is written is written now, while services still work.
         rustix::fs::sync();
         {
@@ -103,7 +113,7 @@ impl Engine {
         self.host
             .preserve(session.as_fd(), journal.as_fd(), JOURNAL_TOKEN)?;
         self.drop_empty_block();
-        Err(self.host.reboot())
+        Ok(())
     }
 
     /// Refuses when a file has seals that it had not when it was preserved: the kernel writes them down
@@ -174,4 +184,13 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// How far FREEZE was when it failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing has changed.
+    NotBegun(Refusal),
+    /// Services may be frozen: they have to be told.
+    Begun(Refusal),
 }

@@ -20,6 +20,8 @@ pub struct KernelFacts {
     pub liveupdate_number: Option<u64>,
     /// Kexecs with a handover since the cold boot; none where the kernel does not show it.
     pub kexec_count: Option<u32>,
+    /// Kexecs that systemd has carried descriptor stores over; none where luod is no service of it.
+    pub systemd_kexec_count: Option<u64>,
 }
 
 impl KernelFacts {
@@ -31,6 +33,7 @@ impl KernelFacts {
             release: uname.release().to_string_lossy().into_owned(),
             liveupdate_number: liveupdate_number(debugfs),
             kexec_count: kexec_count(debugfs),
+            systemd_kexec_count: None,
         }
     }
 }

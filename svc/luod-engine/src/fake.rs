@@ -11,6 +11,7 @@ use rustix::fs::{MemfdFlags, fstat, memfd_create};
 use update::Moment;
 
 use crate::facts::KernelFacts;
+use crate::guard::Guard;
 use crate::host::{Host, LoadRequest};
 
 /// Files of a session by token.
@@ -30,6 +31,11 @@ pub(crate) struct Kernel {
     clock: u64,
     /// So many tries to retrieve find the device open elsewhere.
     pub(crate) busy: u32,
+    /// A service manager does the jump.
+    pub(crate) has_service_manager: bool,
+    pub(crate) systemd_kexec_count: Option<u64>,
+    /// The last wish about shutdowns.
+    pub(crate) guard: Guard,
     /// Preserving this token fails.
     pub(crate) unpreservable: Option<u64>,
 }
@@ -48,6 +54,7 @@ impl FakeHost {
         let incoming = std::mem::take(&mut self.kernel().handed_over);
         let next = Self::default();
         next.kernel().incoming = incoming;
+        next.kernel().systemd_kexec_count = self.kernel().systemd_kexec_count;
         next
     }
 
@@ -159,13 +166,22 @@ impl Host for FakeHost {
         Some(self.kernel().is_loaded)
     }
 
-    /// Takes the snapshot, then says no: the test needs its process back.
-    fn reboot(&self) -> Refusal {
+    /// Takes the snapshot, then says no, unless it is to play a service manager.
+    fn reboot(&self) -> Result<(), Refusal> {
         let mut kernel = self.kernel();
         let sessions: Vec<_> = kernel.sessions.values().map(copy).collect();
         kernel.handed_over.extend(sessions);
-        Refusal::new(Code::Kernel, "the test's kernel never jumps")
+        if kernel.has_service_manager {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::Kernel, "the test's kernel never jumps"))
     }
+
+    fn guard(&self, guard: Guard) {
+        self.kernel().guard = guard;
+    }
+
+    fn settle_guard(&self) {}
 
     fn facts(&self) -> KernelFacts {
         let release = "7.3.4-fake".to_owned();
@@ -173,6 +189,7 @@ impl Host for FakeHost {
             release,
             liveupdate_number: Some(1),
             kexec_count: Some(1),
+            systemd_kexec_count: self.kernel().systemd_kexec_count,
         }
     }
 

@@ -10,6 +10,7 @@ use preflight::{Check, Finding};
 use update::Moment;
 
 use crate::facts::KernelFacts;
+use crate::guard::Guard;
 
 /// The next kernel.
 #[derive(Debug)]
@@ -86,8 +87,17 @@ pub trait Host: Send + Sync {
     /// Whether a next kernel is loaded; `None` where the kernel does not tell.
     fn is_image_loaded(&self) -> Option<bool>;
 
-    /// Jumps; returns only to say why not.
-    fn reboot(&self) -> Refusal;
+    /// Jumps. Returns where a service manager does it: it has begun to end everything.
+    ///
+    /// # Errors
+    /// Why not: nothing has been ended.
+    fn reboot(&self) -> Result<(), Refusal>;
+
+    /// Makes luod's wish about other shutdowns known where there is somebody to know it.
+    fn guard(&self, guard: Guard);
+
+    /// Waits until the last wish is known, some seconds at most.
+    fn settle_guard(&self);
 
     /// What is known of the running kernel.
     fn facts(&self) -> KernelFacts;

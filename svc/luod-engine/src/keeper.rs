@@ -1,28 +1,26 @@
-//! Every descriptor twice: here and in the holder.
+//! Every descriptor twice: here, and where it outlives this process.
+//!
+//! That is the [holder](crate::holder), a process of its own; or, for a service of systemd with
+//! `FileDescriptorStoreMax=`, systemd itself.
+
+mod process;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use live_varlink::{CallError, Client};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use serde_json::{Value, json};
+use live_varlink::CallError;
+use systemd_host::{Age, FdStore, Found, Kind};
 
-use crate::holder::{GET, LIST, Listing, Name, PUT, REMOVE};
+use crate::engine::{JOURNAL_SESSION, SESSION_KEYS};
+use crate::journal_file::JOURNAL;
+use process::{HolderProcess, Launch};
 
-/// Time a new holder has to listen.
-const START_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Starts a holder that will listen on the path given.
-type Launch = Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
-
-/// What goes wrong between `luod` and its holder.
+/// What goes wrong between `luod` and whoever has the duplicates.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeeperError {
@@ -33,7 +31,7 @@ pub enum KeeperError {
         socket: PathBuf,
         /// Why.
         #[source]
-        source: io::Error,
+        source: std::io::Error,
     },
     /// The holder did not take or give a descriptor.
     #[error("the holder process did not answer {method}")]
@@ -50,25 +48,33 @@ pub enum KeeperError {
         /// Its name.
         name: String,
     },
+    /// systemd did not store or give a descriptor.
+    #[error("systemd's store of descriptors")]
+    Store(#[from] systemd_host::Error),
 }
 
-/// Keeps descriptors by name, here and in the holder.
+/// Keeps descriptors by name, here and elsewhere.
 pub struct Keeper {
-    socket: PathBuf,
-    launch: Launch,
+    runtime_dir: PathBuf,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     mirror: BTreeMap<String, Arc<OwnedFd>>,
-    client: Client,
-    holder_pid: u32,
+    elsewhere: Elsewhere,
+}
+
+/// Who has the duplicates.
+enum Elsewhere {
+    Holder(HolderProcess),
+    /// Its keys, and those of the mirror, are [`FdStore::key`]s.
+    Systemd(FdStore),
 }
 
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keeper")
-            .field("socket", &self.socket)
+            .field("runtime_dir", &self.runtime_dir)
             .finish_non_exhaustive()
     }
 }
@@ -80,26 +86,48 @@ impl Keeper {
     /// # Errors
     /// [`KeeperError`]; without a holder nothing could be kept safely.
     pub fn open(runtime_dir: &Path, launch: Launch) -> Result<Self, KeeperError> {
-        let socket = Self::socket(runtime_dir);
-        let begin = Instant::now();
-        let inner = loop {
-            let Ok(client) = Client::connect(&socket) else {
-                break adopt(start(&socket, &launch)?)?;
-            };
-            match adopt(client) {
-                Ok(inner) => break inner,
-                // It was dying when it took the connection; soon there is nobody to connect to.
-                Err(error) if begin.elapsed() > START_PATIENCE => return Err(error),
-                Err(_error) => thread::sleep(Duration::from_millis(10)),
-            }
+        let (holder, mirror) = HolderProcess::open(Self::socket(runtime_dir), launch)?;
+        Ok(Self::new(runtime_dir, mirror, Elsewhere::Holder(holder)))
+    }
+
+    /// Has the duplicates in systemd's store, where `found` was.
+    ///
+    /// When the journal's session came over from the kernel before, so did everything else that
+    /// luod preserved; what systemd itself carried over beside that is let go.
+    ///
+    /// # Errors
+    /// [`KeeperError::Store`].
+    pub fn in_store(
+        runtime_dir: &Path,
+        store: FdStore,
+        found: Vec<Found>,
+    ) -> Result<Self, KeeperError> {
+        let of_age = |age, name| {
+            let key = store_key(name);
+            found.iter().any(|one| one.age == age && one.key == key)
         };
-        tracing::debug!(pid = inner.holder_pid, "connected to the holder");
-        let inner = Mutex::new(inner);
-        Ok(Self {
-            socket,
-            launch,
-            inner,
-        })
+        let has_jumped =
+            of_age(Age::EarlierBoot, JOURNAL_SESSION) && !of_age(Age::ThisBoot, JOURNAL);
+        let mut mirror = BTreeMap::new();
+        for Found { key, fd, age } in found {
+            if has_jumped && age == Age::EarlierBoot && FdStore::kind_of(&key) == Kind::File {
+                store.remove(&key)?;
+            } else {
+                mirror.insert(key, Arc::new(fd));
+            }
+        }
+        Ok(Self::new(runtime_dir, mirror, Elsewhere::Systemd(store)))
+    }
+
+    fn new(
+        runtime_dir: &Path,
+        mirror: BTreeMap<String, Arc<OwnedFd>>,
+        elsewhere: Elsewhere,
+    ) -> Self {
+        Self {
+            runtime_dir: runtime_dir.to_owned(),
+            inner: Mutex::new(Inner { mirror, elsewhere }),
+        }
     }
 
     /// Where a holder of `runtime_dir` listens.
@@ -111,14 +139,17 @@ impl Keeper {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The folder of the holder's socket.
+    /// The folder of luod's sockets.
     pub fn runtime_dir(&self) -> &Path {
-        self.socket.parent().unwrap_or(Path::new("/"))
+        &self.runtime_dir
     }
 
-    /// Process id of the holder.
-    pub fn holder_pid(&self) -> u32 {
-        self.inner().holder_pid
+    /// Process id of the holder; none where systemd has the duplicates.
+    pub fn holder_pid(&self) -> Option<u32> {
+        match &self.inner().elsewhere {
+            Elsewhere::Holder(holder) => Some(holder.pid()),
+            Elsewhere::Systemd(_) => None,
+        }
     }
 
     /// Names of everything kept.
@@ -128,7 +159,8 @@ impl Keeper {
 
     /// The descriptor of this name.
     pub fn get(&self, name: &str) -> Option<Arc<OwnedFd>> {
-        self.inner().mirror.get(name).cloned()
+        let inner = self.inner();
+        inner.mirror.get(&inner.elsewhere.key(name)).cloned()
     }
 
     /// Keeps `fd`; one of the same name is replaced.
@@ -137,53 +169,101 @@ impl Keeper {
     /// [`KeeperError`]: it is kept here only, and so is not safe.
     pub fn put(&self, name: &str, fd: OwnedFd) -> Result<(), KeeperError> {
         let mut inner = self.inner();
+        let key = inner.elsewhere.key(name);
         let fd = Arc::new(fd);
-        inner.mirror.insert(name.to_owned(), Arc::clone(&fd));
-        if put(&mut inner.client, name, &fd).is_ok() {
-            return Ok(());
+        let Inner { mirror, elsewhere } = &mut *inner;
+        match elsewhere {
+            Elsewhere::Systemd(store) => {
+                // What systemd does not take is not kept at all.
+                store.put(&key, fd.as_fd())?;
+                mirror.insert(key, fd);
+                Ok(())
+            }
+            Elsewhere::Holder(holder) => {
+                mirror.insert(key.clone(), Arc::clone(&fd));
+                if holder.put(&key, &fd).is_ok() {
+                    return Ok(());
+                }
+                // The holder died: the new one gets everything, this one included.
+                holder.revive(mirror)
+            }
         }
-        // The holder died: the new one gets everything, this one included.
-        self.revive(&mut inner)
     }
 
     /// Closes both duplicates.
     pub fn remove(&self, name: &str) {
         let mut inner = self.inner();
-        inner.mirror.remove(name);
-        let request = json!({ "name": name });
-        if inner.client.call::<Value>(REMOVE, &request, &[]).is_err() {
-            if let Err(error) = self.revive(&mut inner) {
-                tracing::error!(%error, "the holder is gone");
+        let key = inner.elsewhere.key(name);
+        inner.mirror.remove(&key);
+        let Inner { mirror, elsewhere } = &mut *inner;
+        let answer = match elsewhere {
+            Elsewhere::Systemd(store) => store.remove(&key).map_err(KeeperError::from),
+            Elsewhere::Holder(holder) => {
+                let removed = holder.remove(&key);
+                removed.or_else(|_gone| holder.revive(mirror))
+            }
+        };
+        if let Err(error) = answer {
+            tracing::error!(%error, name, "the duplicate elsewhere was not closed");
+        }
+    }
+
+    /// Waits until what was removed is closed elsewhere too: before that a session's name is taken.
+    ///
+    /// # Errors
+    /// systemd does not work off what it was sent.
+    pub(crate) fn settle(&self) -> Result<(), KeeperError> {
+        match &self.inner().elsewhere {
+            Elsewhere::Holder(_) => Ok(()),
+            Elsewhere::Systemd(store) => Ok(store.settle()?),
+        }
+    }
+
+    /// Leaves in systemd's store what is to come over a kexec, which is sessions: files are in
+    /// them already, and systemd would warn that it cannot preserve them once more.
+    pub(crate) fn leave_sessions(&self) {
+        let inner = self.inner();
+        let Elsewhere::Systemd(store) = &inner.elsewhere else {
+            return;
+        };
+        let keys = inner.mirror.keys();
+        for key in keys.filter(|key| FdStore::kind_of(key) == Kind::File) {
+            if let Err(error) = store.remove(key) {
+                tracing::warn!(%error, key, "systemd will try to carry it over");
             }
         }
     }
 
-    /// Starts a new holder and gives it everything.
-    fn revive(&self, inner: &mut Inner) -> Result<(), KeeperError> {
-        tracing::warn!(
-            pid = inner.holder_pid,
-            "the holder is gone, starting another"
-        );
-        let mut client = start(&self.socket, &self.launch)?;
-        for (name, fd) in &inner.mirror {
-            put(&mut client, name, fd)?;
+    /// Undoes [`Self::leave_sessions`].
+    ///
+    /// # Errors
+    /// [`KeeperError::Store`].
+    pub(crate) fn take_back(&self) -> Result<(), KeeperError> {
+        let inner = self.inner();
+        if let Elsewhere::Systemd(store) = &inner.elsewhere {
+            for (key, fd) in &inner.mirror {
+                if !store.has(key) {
+                    store.put(key, fd.as_fd())?;
+                }
+            }
         }
-        inner.holder_pid = list(&mut client)?.pid;
-        inner.client = client;
         Ok(())
     }
 
-    /// Watches the holder and replaces it when it dies; never returns.
+    /// Watches the holder and replaces it when it dies; returns only where there is none.
     pub fn watch(&self) {
-        loop {
-            let pid = self.holder_pid();
-            wait_for_end(pid);
+        while let Some(pid) = self.holder_pid() {
+            process::wait_for_end(pid);
             let mut inner = self.inner();
-            if inner.holder_pid != pid {
+            let Inner { mirror, elsewhere } = &mut *inner;
+            let Elsewhere::Holder(holder) = elsewhere else {
+                return;
+            };
+            if holder.pid() != pid {
                 // Somebody noticed first.
                 continue;
             }
-            if let Err(error) = self.revive(&mut inner) {
+            if let Err(error) = holder.revive(mirror) {
                 tracing::error!(%error, "no new holder; luod must not die now");
                 drop(inner);
                 thread::sleep(Duration::from_secs(1));
@@ -192,87 +272,25 @@ impl Keeper {
     }
 }
 
-/// Takes a duplicate of everything a holder has.
-fn adopt(mut client: Client) -> Result<Inner, KeeperError> {
-    let listing = list(&mut client)?;
-    let mut mirror = BTreeMap::new();
-    for name in listing.names {
-        let fd = get(&mut client, &name)?;
-        mirror.insert(name, Arc::new(fd));
-    }
-    Ok(Inner {
-        mirror,
-        client,
-        holder_pid: listing.pid,
-    })
-}
-
-fn wait_for_end(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let Some(Ok(pidfd)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
-        return;
-    };
-    let mut fds = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
-    while poll(&mut fds, None) == Err(rustix::io::Errno::INTR) {}
-}
-
-/// Starts a holder and waits until it listens.
-fn start(socket: &Path, launch: &Launch) -> Result<Client, KeeperError> {
-    let wrap = |source| KeeperError::Start {
-        socket: socket.to_owned(),
-        source,
-    };
-    if let Err(error) = std::fs::remove_file(socket) {
-        if error.kind() != io::ErrorKind::NotFound {
-            return Err(wrap(error));
-        }
-    }
-    launch(socket).map_err(wrap)?;
-    let begin = Instant::now();
-    loop {
-        match Client::connect(socket) {
-            Ok(client) => return Ok(client),
-            Err(_error) if begin.elapsed() < START_PATIENCE => {
-                thread::sleep(Duration::from_millis(2));
-            }
-            Err(_error) => return Err(wrap(io::ErrorKind::TimedOut.into())),
+impl Elsewhere {
+    /// A name as it is known there.
+    fn key(&self, name: &str) -> String {
+        match self {
+            Self::Holder(_) => name.to_owned(),
+            Self::Systemd(_) => store_key(name),
         }
     }
 }
 
-fn list(client: &mut Client) -> Result<Listing, KeeperError> {
-    let answer = client.call(LIST, &json!({}), &[]);
-    answer
-        .map(|(listing, _)| listing)
-        .map_err(|source| KeeperError::Call {
-            method: LIST,
-            source,
-        })
-}
-
-fn get(client: &mut Client, name: &str) -> Result<OwnedFd, KeeperError> {
-    let request = Name {
-        name: name.to_owned(),
+/// A name as systemd's store has it.
+fn store_key(name: &str) -> String {
+    let is_session = name == JOURNAL_SESSION || name.starts_with(SESSION_KEYS);
+    let kind = if is_session {
+        Kind::Session
+    } else {
+        Kind::File
     };
-    let answer = client.call::<Value>(GET, &request, &[]);
-    let (_, fds) = answer.map_err(|source| KeeperError::Call {
-        method: GET,
-        source,
-    })?;
-    fds.into_iter().next().ok_or_else(|| KeeperError::Missing {
-        name: name.to_owned(),
-    })
-}
-
-fn put(client: &mut Client, name: &str, fd: &OwnedFd) -> Result<(), KeeperError> {
-    let request = Name {
-        name: name.to_owned(),
-    };
-    let answer = client.call::<Value>(PUT, &request, &[fd.as_fd()]);
-    answer.map(drop).map_err(|source| KeeperError::Call {
-        method: PUT,
-        source,
-    })
+    FdStore::key(kind, name)
 }
 
 #[cfg(test)]
@@ -323,7 +341,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let keeper = Keeper::open(dir.path(), launch()).unwrap();
         keeper.put("a", memfd("one")).unwrap();
-        keeper.revive(&mut keeper.inner()).unwrap();
+        let mut inner = keeper.inner();
+        let Inner { mirror, elsewhere } = &mut *inner;
+        let Elsewhere::Holder(holder) = elsewhere else {
+            panic!("there is a holder");
+        };
+        holder.revive(mirror).unwrap();
+        drop(inner);
         let other = Keeper::open(dir.path(), launch()).unwrap();
         assert_eq!(text(&other.get("a").unwrap()), "one");
     }

@@ -3,8 +3,9 @@
 //! * [`Engine`] holds the [journal](update::Journal) and answers both interfaces of
 //!   [`luod_api`]; one file per group of methods.
 //! * [`Keeper`] has every descriptor twice: in this process and in the [`holder`], a process of its
-//!   own that outlives it. Nothing is answered before both have it.
-//! * [`Host`] is the kernel as the engine sees it; [`LinuxHost`] is the real one.
+//!   own that outlives it, or in systemd's store. Nothing is answered before both have it.
+//! * [`Host`] is the kernel as the engine sees it; [`LinuxHost`] is the real one, with or without a
+//!   [`ServiceManager`] that carries out the jump.
 //!
 //! What happens on each side of a jump: [`Engine`]'s `prepare`, `execute` and `recover`.
 
@@ -16,6 +17,7 @@ mod facts;
 #[cfg(test)]
 mod fake;
 mod finish;
+mod guard;
 mod history;
 pub mod holder;
 mod host;
@@ -25,6 +27,7 @@ mod keeper;
 mod linux;
 mod mailbox;
 mod manage;
+mod next_kernel;
 mod participate;
 mod prepare;
 mod preservable;
@@ -32,7 +35,9 @@ mod programs;
 mod recover;
 mod refusals;
 mod sealed;
+mod service_manager;
 mod shadow;
+mod shutdown;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -40,9 +45,13 @@ mod wire;
 
 pub use engine::{Engine, StartError};
 pub use facts::KernelFacts;
+pub use guard::Guard;
 pub use history::History;
 pub use host::{Host, LoadRequest};
 pub use keeper::{Keeper, KeeperError};
-pub use linux::LinuxHost;
+pub use linux::{LinuxHost, check_device};
+pub use next_kernel::{NextKernel, ReloadError};
 pub use programs::Programs;
+pub use service_manager::ServiceManager;
+pub use shutdown::Ending;
 pub use wire::{SERVER_INFO, Wire};

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clock_sys::{TscRate, TscStamp};
@@ -17,8 +18,10 @@ use rustix::time::{ClockId, clock_gettime};
 use update::Moment;
 
 use crate::facts::KernelFacts;
+use crate::guard::Guard;
 use crate::host::{Host, LoadRequest};
 use crate::refusals;
+use crate::service_manager::ServiceManager;
 
 /// How long another program may keep `/dev/liveupdate` open before we give up: PID 1 of systemd
 /// holds it for up to 23 ms after a kexec.
@@ -29,6 +32,8 @@ const DEVICE_PATIENCE: Duration = Duration::from_secs(2);
 pub struct LinuxHost {
     /// Taken at the start, for the counter's rate.
     start: Option<TscStamp>,
+    /// Who does the jump; none: luod itself.
+    service_manager: Option<Arc<ServiceManager>>,
 }
 
 impl LinuxHost {
@@ -36,6 +41,15 @@ impl LinuxHost {
     pub fn new() -> Self {
         Self {
             start: TscStamp::now(),
+            service_manager: None,
+        }
+    }
+
+    /// The same, where systemd does the jump.
+    pub fn under(service_manager: Arc<ServiceManager>) -> Self {
+        Self {
+            service_manager: Some(service_manager),
+            ..Self::new()
         }
     }
 
@@ -47,6 +61,14 @@ impl LinuxHost {
 /// The device, open for one call.
 fn device() -> Result<Device, Refusal> {
     Device::open_within(DEVICE_PATIENCE).map_err(refusals::luo)
+}
+
+/// Whether the device can be opened.
+///
+/// # Errors
+/// Who keeps it open, or the kernel's refusal.
+pub fn check_device() -> Result<(), Refusal> {
+    device().map(drop)
 }
 
 fn session_name(name: &str) -> Result<SessionName, Refusal> {
@@ -129,10 +151,21 @@ impl Host for LinuxHost {
     fn load(&self, request: &LoadRequest) -> Result<(), Refusal> {
         let initrd = request.initrd.as_ref().map(|initrd| initrd.as_fd());
         kexec_sys::load(&request.kernel, initrd, &request.cmdline)
-            .map_err(|error| refusals::load(error, request))
+            .map_err(|error| refusals::load(error, request))?;
+        let Some(manager) = &self.service_manager else {
+            return Ok(());
+        };
+        manager.image_loaded(request).inspect_err(|_refusal| {
+            if let Err(refusal) = self.unload() {
+                tracing::warn!(%refusal, "the next kernel stays loaded");
+            }
+        })
     }
 
     fn unload(&self) -> Result<(), Refusal> {
+        if let Some(manager) = &self.service_manager {
+            manager.image_unloaded();
+        }
         kexec_sys::unload().map_err(|error| refusals::kexec(&error.into()))
     }
 
@@ -140,14 +173,38 @@ impl Host for LinuxHost {
         KexecPaths::default().is_loaded().ok()
     }
 
-    fn reboot(&self) -> Refusal {
-        match kexec_sys::reboot::kexec() {
-            Err(error) => refusals::kexec(&error),
+    fn reboot(&self) -> Result<(), Refusal> {
+        let Some(manager) = &self.service_manager else {
+            return match kexec_sys::reboot::kexec() {
+                Err(error) => Err(refusals::kexec(&error)),
+            };
+        };
+        // systemd opens it at the very end, and goes on without every store if it cannot.
+        check_device()?;
+        manager.start_next_kernel()
+    }
+
+    fn guard(&self, guard: Guard) {
+        if let Some(manager) = &self.service_manager {
+            manager.want(guard);
+        }
+    }
+
+    fn settle_guard(&self) {
+        if let Some(manager) = &self.service_manager {
+            manager.settle();
         }
     }
 
     fn facts(&self) -> KernelFacts {
-        KernelFacts::read()
+        let mut facts = KernelFacts::read();
+        if self.service_manager.is_some() {
+            match systemd_host::kexec_count() {
+                Ok(count) => facts.systemd_kexec_count = Some(count),
+                Err(error) => tracing::debug!(%error, "systemd tells no count of kexecs"),
+            }
+        }
+        facts
     }
 
     fn now(&self) -> Moment {

@@ -16,7 +16,7 @@ impl Engine {
         let facts = self.host.facts();
         let mut device = self.host.device_status();
         let is_image_loaded = self.host.is_image_loaded();
-        let holder_pid = Some(self.keeper.holder_pid());
+        let holder_pid = self.keeper.holder_pid();
         let state = self.state();
         if let Some(reason) = &state.journal.handover_error {
             device = DeviceStatus {

@@ -42,6 +42,8 @@ impl Engine {
             self.roll_back(&mut state, &refusal.to_string());
             self.save(&state)?;
         }
+        // Whoever is told of the end of PREPARE may go on with something that a lock would refuse.
+        self.host.settle_guard();
         answer
     }
 
@@ -84,6 +86,7 @@ impl Engine {
         state.journal.update = Some(UpdateRecord {
             id: update_id(now),
             from_release: facts.release,
+            systemd_kexec_count: facts.systemd_kexec_count,
             timeline: Timeline {
                 ticks_hz: self.host.ticks_hz(),
                 ..Timeline::default()
@@ -123,6 +126,10 @@ impl Engine {
         self.wait_for_services(Event::Prepare, deadline)?;
         self.prepare_programs(deadline)?;
         let parts = self.parts()?;
+        // Names of sessions that were just closed are free by then.
+        self.keeper
+            .settle()
+            .map_err(|error| crate::engine::internal(&error))?;
         let journal_session = self.host.create_session(ServiceName::JOURNAL_SESSION)?;
         self.keep(JOURNAL_SESSION, journal_session)?;
         let mut bytes = 0_u64;

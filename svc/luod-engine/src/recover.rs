@@ -10,7 +10,7 @@ use update::{
     SessionState,
 };
 
-use crate::engine::{Engine, JOURNAL_SESSION, StartError, session_key};
+use crate::engine::{Engine, JOURNAL_SESSION, StartError, item_key, session_key};
 use crate::journal_file::JOURNAL;
 use crate::sealed::{self, SealedError};
 use crate::state::State;
@@ -27,6 +27,21 @@ enum Received {
 pub(crate) const JOURNAL_TOKEN: u64 = 0;
 /// Time between two tries for a busy device, beside the host's own patience.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is wrong with systemd's count of kexecs after a jump: it begins anew when systemd could not
+/// hand its own state over.
+fn stores_lost(before: Option<u64>, now: Option<u64>) -> Option<String> {
+    let before = before?;
+    let expected = before.saturating_add(1);
+    let now = match now {
+        Some(now) if now == expected => return None,
+        Some(now) => now.to_string(),
+        None => "unknown".to_owned(),
+    };
+    Some(format!(
+        "systemd's KExecCount is {now} instead of {expected}: it lost the descriptor stores of all its units in the jump"
+    ))
+}
 
 impl Engine {
     /// Finds out what there is and makes it the state.
@@ -51,6 +66,7 @@ impl Engine {
     /// After a crash: what was under way is cancelled, everything kept is still kept.
     fn resume(&self, state: &mut State) {
         tracing::info!(phase = %state.journal.phase, "resumed after luod ended");
+        self.find_held(state);
         let has_outgoing = state.journal.services.iter().any(
             |service| matches!(&service.session, Some(own) if own.state == SessionState::Outgoing),
         );
@@ -66,6 +82,25 @@ impl Engine {
         } else if self.keeper.get(JOURNAL_SESSION).is_some() {
             // Of the last jump: its journal is the one just read, so nothing needs it any more.
             self.keeper.remove(JOURNAL_SESSION);
+        }
+    }
+
+    /// What is held by the journal and not in fact is lost: systemd's store comes over a kexec, also
+    /// one that luod knows nothing of, and not always with all that is in it.
+    fn find_held(&self, state: &mut State) {
+        for service in state.journal.services_mut() {
+            let items = service.items.iter_mut();
+            for item in items.filter(|item| item.state == ItemState::Held) {
+                if self
+                    .keeper
+                    .get(&item_key(&service.name, &item.name))
+                    .is_none()
+                {
+                    let reason = "systemd did not keep it".to_owned();
+                    tracing::error!(service = service.name, item = item.name, reason, "lost");
+                    item.state = ItemState::Lost { reason };
+                }
+            }
         }
     }
 
@@ -142,6 +177,11 @@ impl Engine {
             update.to_release = Some(facts.release);
             update.liveupdate_number = facts.liveupdate_number;
             update.kexec_count = facts.kexec_count;
+            let warning = stores_lost(update.systemd_kexec_count, facts.systemd_kexec_count);
+            if let Some(warning) = warning {
+                tracing::error!("{warning}");
+                update.warnings.push(warning);
+            }
             let mark = |kind, at| Mark {
                 kind,
                 service: None,

@@ -5,6 +5,7 @@ mod crashes;
 mod ended;
 mod late;
 mod participants;
+mod service_manager;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;

@@ -158,7 +158,8 @@ impl Wire {
                 check_root(peer)?;
                 let execute: manager::Execute = parameters(request)?;
                 let mut watcher = |progress| report_progress(replies, &progress);
-                match engine.execute(deadline(execute.deadline_ms), &mut watcher)? {}
+                let left = engine.execute(deadline(execute.deadline_ms), &mut watcher)?;
+                done(replies, &left)
             }
             method::CANCEL => {
                 check_root(peer)?;

@@ -58,6 +58,7 @@ fn report() -> Report {
             reason: "it was not there".to_owned(),
             is_required: true,
         }],
+        warnings: Vec::new(),
         timeline: Timeline {
             ticks_hz: Some(1000),
             marks: marks.into(),

@@ -62,9 +62,34 @@ impl SealedImage {
         Ok(bytes)
     }
 
+    /// Its bytes from the first on, whatever was read before.
+    pub const fn reader(&self) -> ImageReader<'_> {
+        ImageReader {
+            image: self,
+            offset: 0,
+        }
+    }
+
     /// The image for reading; its position is shared with the load.
     pub const fn file(&self) -> &File {
         &self.file
+    }
+}
+
+/// Reads an image without moving its position.
+#[derive(Debug)]
+pub struct ImageReader<'a> {
+    image: &'a SealedImage,
+    offset: u64,
+}
+
+impl Read for ImageReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.image.file.read_at(buffer, self.offset)?;
+        self.offset = self
+            .offset
+            .saturating_add(u64::try_from(count).unwrap_or(0));
+        Ok(count)
     }
 }
 
@@ -88,5 +113,7 @@ mod tests {
         (&image.file).read_to_string(&mut text).unwrap();
         assert_eq!(text, "abc");
         assert!((&image.file).write_all(b"d").is_err());
+        let again = io::read_to_string(image.reader()).unwrap();
+        assert_eq!(again, "abc");
     }
 }

@@ -5,6 +5,8 @@
     reason = "a test; clippy sees through #[cfg(test)] only"
 )]
 
+mod supervised;
+
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;

@@ -166,6 +166,8 @@ fn changed(journal: &mut Journal, what: u8, which: u8) {
                     cancelled: Some(name),
                     liveupdate_number: Some(1),
                     kexec_count: Some(2),
+                    systemd_kexec_count: Some(3),
+                    warnings: alloc::vec!["a store was lost".into()],
                     timeline: Timeline {
                         ticks_hz: None,
                         marks: alloc::vec![mark].into(),

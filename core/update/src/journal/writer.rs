@@ -142,6 +142,8 @@ fn is_same_but_for_marks(old: &UpdateRecord, new: &UpdateRecord) -> bool {
         cancelled,
         liveupdate_number,
         kexec_count,
+        systemd_kexec_count,
+        warnings,
         timeline,
         programs,
     } = old;
@@ -151,6 +153,8 @@ fn is_same_but_for_marks(old: &UpdateRecord, new: &UpdateRecord) -> bool {
         && *cancelled == new.cancelled
         && *liveupdate_number == new.liveupdate_number
         && *kexec_count == new.kexec_count
+        && *systemd_kexec_count == new.systemd_kexec_count
+        && *warnings == new.warnings
         && timeline.ticks_hz == new.timeline.ticks_hz
         && *programs == new.programs
 }

@@ -31,6 +31,7 @@ mod running;
 mod selftests;
 mod soak;
 mod symbols;
+mod systemd;
 mod unfinished;
 mod unmodified;
 mod update;
@@ -40,7 +41,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 9] = [
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",
@@ -70,6 +71,10 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
         "dev/luo-cases runs the kernel's own tests on the emulated machine",
     ),
     (symbols::scenarios, "the symbols of a running Linux"),
+    (
+        systemd::scenarios,
+        "what systemd does with sessions while it ends everything and starts the next kernel",
+    ),
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.

@@ -9,7 +9,7 @@ use super::context::{Context, Report, Strictness, UnitRunner};
 use super::counts::Counts;
 use super::runner::Extent;
 use crate::prerequisites::{self, Purpose};
-use crate::{files, fuzz, guest, layers, links};
+use crate::{dist, files, fuzz, guest, layers, links};
 
 /// In front of the names of tests on the emulated machine.
 const EMULATED: &str = "emulated::";
@@ -44,7 +44,14 @@ pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
         steps.push(step("header check", &["kernels"], header_check));
     }
     if *extent != Extent::Quick && !context.workspace.machine_tests().is_empty() {
-        let needs = &["kernels", "selftests", "programs", "guest programs"];
+        let needs = &[
+            "kernels",
+            "selftests",
+            "programs",
+            "guest programs",
+            "systemd root",
+            "Debian package",
+        ];
         steps.push(step("machine tests", needs, machine_tests));
     }
     steps
@@ -88,6 +95,8 @@ fn before_machines() -> Vec<Step> {
         step("selftests", &["kernels"], selftests),
         step("programs", &[], programs),
         step("guest programs", &["machine tools"], guest_programs),
+        step("systemd root", &["machine tools"], systemd_root),
+        step("Debian package", &["guest programs"], debian_package),
     ]
 }
 
@@ -219,6 +228,18 @@ fn programs(_: &Context) -> Result<Report> {
 
 fn guest_programs(context: &Context) -> Result<Report> {
     guest::guest_binaries(&context.workspace)?;
+    Ok(Report::passed())
+}
+
+/// Of the programs just built, for the guest that installs it.
+fn debian_package(context: &Context) -> Result<Report> {
+    let programs = guest::guest_binaries(&context.workspace)?;
+    dist::package(&context.workspace, &programs)?;
+    Ok(Report::passed())
+}
+
+fn systemd_root(_: &Context) -> Result<Report> {
+    systemd_guest::build(Freshness::Cached)?;
     Ok(Report::passed())
 }
 
@@ -366,6 +387,8 @@ mod tests {
             "selftests",
             "programs",
             "guest programs",
+            "systemd root",
+            "Debian package",
             "machine tests",
         ];
         assert_eq!(steps, wanted);

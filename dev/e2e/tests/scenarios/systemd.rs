@@ -1,0 +1,202 @@
+//! Live updates on a distribution: Debian with systemd as process 1, and luod installed from its package.
+
+mod guest;
+mod units;
+
+use std::fs;
+
+use anyhow::ensure;
+use e2e::Series;
+use guest::{PATIENCE, SystemdGuest};
+use serde_json::json;
+
+use crate::harness::{Lab, Scenario, guest_kernel};
+
+/// Updates one after the other. The first one that could lose sessions is the second: what is not armed
+/// again after the first jump is carried over by that one only.
+const UPDATES: u64 = 3;
+const SIGTERM: i32 = 15;
+/// What the package must leave nothing of.
+const TRACES: [&str; 5] = [
+    "/usr/sbin/luod",
+    "/usr/lib/systemd/system/luod.service",
+    "/usr/lib/systemd/system-shutdown/luod.shutdown",
+    "/var/lib/luod",
+    "/run/luod",
+];
+
+/// Scenarios of this file.
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("systemd::three_updates_keep_all_memory", three_updates),
+        Scenario::new("systemd::what_would_lose_memory_is_refused", refusals),
+        Scenario::new(
+            "systemd::jumps_that_somebody_else_starts_keep_all_memory",
+            jumps_of_others,
+        ),
+    ]
+}
+
+/// The words of an update.
+fn update_line() -> String {
+    let kernel = guest_kernel(Series::V7_3);
+    format!("luoctl update --kernel {kernel} --reuse-cmdline")
+}
+
+fn three_updates(lab: &Lab) -> anyhow::Result<()> {
+    let guest = SystemdGuest::boot(lab)?;
+    for service in ["kept", "in-store", "in-session"] {
+        let log = guest.wait_log(service, "ready")?;
+        ensure!(!log.contains("verified"), "{service}: {log}");
+    }
+    guest.done("test -s /usr/share/man/man8/luod.8.gz")?;
+    guest.done("test -s /usr/share/bash-completion/completions/luoctl")?;
+    for number in 1..=UPDATES {
+        let said = guest.done(&update_line())?;
+        ensure!(said.contains("systemd ends everything"), "{said}");
+        guest.wait_boot()?;
+        check_others(&guest, number)?;
+        check_kept(&guest, "updated")?;
+        let report = guest.json("report")?;
+        ensure!(report["lost"] == json!([]), "{report:#}");
+        ensure!(report["warnings"] == json!([]), "{report:#}");
+        ensure!(report["kexec_count"] == number, "{report:#}");
+    }
+    // Nobody uses it any more; what it has for others would keep it from leaving nothing.
+    guest.done("systemctl disable --now kept.service")?;
+    guest.done("dpkg --purge luod")?;
+    for trace in TRACES {
+        guest.refused(&format!("test -e {trace}"), 1, &[])?;
+    }
+    let left = guest.run("systemctl status luod.service")?;
+    ensure!(left.code() == Some(4), "{}", left.output());
+    Ok(guest.machine.poweroff()?)
+}
+
+/// Every refusal comes before anything was ended, and services go on.
+fn refusals(lab: &Lab) -> anyhow::Result<()> {
+    let guest = SystemdGuest::boot(lab)?;
+    guest.wait_log("kept", "kept: subscribed")?;
+    let lock = [
+        "--what=shutdown",
+        "--mode=block",
+        "--who=backup",
+        "--why=copying",
+    ];
+    let lock = ["/usr/bin/systemd-inhibit"].iter().chain(&lock);
+    let words = lock.chain(&["sleep", "infinity"]).copied();
+    guest.machine.spawn("lock", words)?;
+    guest.until("a lock", "systemd-inhibit --list", "backup")?;
+    guest.refused(&update_line(), 10, &["backup", "copying"])?;
+    check_normal(&guest)?;
+    guest.machine.signal("lock", SIGTERM)?;
+
+    guest
+        .machine
+        .spawn("holder", ["/usr/bin/e2e-client", "hold-device"])?;
+    guest.machine.wait_log("holder", "holding", PATIENCE)?;
+    guest.refused(&update_line(), 6, &["e2e-client"])?;
+    check_normal(&guest)?;
+
+    // Opened between PREPARE and the jump, it would cost every unit its store.
+    guest.machine.signal("holder", SIGTERM)?;
+    guest.machine.wait("holder", PATIENCE)?;
+    guest.done(&format!("{} --prepare-only", update_line()))?;
+    guest
+        .machine
+        .spawn("holder", ["/usr/bin/e2e-client", "hold-device"])?;
+    guest.machine.wait_log("holder", "holding", PATIENCE)?;
+    guest.refused("luoctl update --go-on", 6, &["e2e-client"])?;
+    check_normal(&guest)?;
+    guest.machine.signal("holder", SIGTERM)?;
+    guest.machine.wait("holder", PATIENCE)?;
+
+    // luod is killed and started again by systemd: everything is still there.
+    guest.done("systemctl kill --signal=KILL luod.service")?;
+    guest.until("luod", "luoctl sessions", "full-4")?;
+    guest.done("systemctl restart kept.service")?;
+    guest.wait_log("kept", "kept: full-4 verified, kept")?;
+    check_lost_stores(lab, &guest)?;
+    Ok(guest.machine.poweroff()?)
+}
+
+/// The device is taken when luod cannot refuse any more: systemd loses every store, which is told, and
+/// luod's own services lose nothing.
+fn check_lost_stores(lab: &Lab, guest: &SystemdGuest) -> anyhow::Result<()> {
+    guest.done("systemctl start intruder.service signpost.service")?;
+    guest.wait_log("kept", "kept: subscribed")?;
+    guest.done(&update_line())?;
+    guest.wait_boot()?;
+    check_kept(guest, "updated")?;
+    let console = fs::read_to_string(lab.folder().join("serial.log"))?;
+    let told = "systemd cannot hand over what units have in its stores: /dev/liveupdate is kept open by e2e-client";
+    ensure!(console.contains(told), "no {told:?}");
+    let report = guest.json("report")?;
+    ensure!(report["lost"] == json!([]), "{report:#}");
+    let warning = report["warnings"][0].as_str().unwrap_or_default();
+    ensure!(
+        warning.contains("KExecCount is 0 instead of 1"),
+        "{report:#}"
+    );
+    Ok(())
+}
+
+/// `systemctl kexec` by hand: with an update prepared, then without luod knowing anything.
+fn jumps_of_others(lab: &Lab) -> anyhow::Result<()> {
+    let guest = SystemdGuest::boot(lab)?;
+    guest.wait_log("kept", "kept: subscribed")?;
+    // The image is unloaded while everything ends: without the hook, that would be a cold reboot.
+    guest.done("systemctl start unloader.service")?;
+    guest.done("systemctl disable kept.service")?;
+    guest.done(&format!("{} --prepare-only", update_line()))?;
+    guest.done("systemctl kexec")?;
+    guest.wait_boot()?;
+    check_others(&guest, 1)?;
+    // Not finished: another jump would lose it.
+    guest.until("the lock", "systemd-inhibit --list", "luod")?;
+    guest.done(&format!("e2e-client load {}", guest_kernel(Series::V7_3)))?;
+    guest.refused("systemctl kexec", 1, &["block inhibitor"])?;
+    let locks = guest.done("systemd-inhibit --list --no-legend")?;
+    ensure!(locks.contains("what kept has not taken back"), "{locks}");
+    guest.done("systemctl enable --now kept.service")?;
+    check_kept(&guest, "updated")?;
+
+    guest.gone("the lock", "systemd-inhibit --list", "luod")?;
+    guest.done("systemctl kexec")?;
+    guest.wait_boot()?;
+    check_others(&guest, 2)?;
+    check_kept(&guest, "kept")?;
+    check_normal(&guest)?;
+    Ok(guest.machine.poweroff()?)
+}
+
+/// The services that luod has nothing to do with have come over `number` jumps.
+fn check_others(guest: &SystemdGuest, number: u64) -> anyhow::Result<()> {
+    for service in ["in-store", "in-session"] {
+        guest.wait_log(service, &format!("verified, number {number}"))?;
+        guest.wait_log(service, "ready")?;
+    }
+    let count = guest.done("systemctl show --property=KExecCount --value")?;
+    ensure!(count == number.to_string(), "KExecCount {count}");
+    Ok(())
+}
+
+/// Both files of luod's client have come over.
+fn check_kept(guest: &SystemdGuest, how: &str) -> anyhow::Result<()> {
+    let log = guest.wait_log("kept", "kept: subscribed")?;
+    for item in ["full-4", "sealed"] {
+        let line = format!("kept: {item} verified, {how}");
+        ensure!(log.contains(&line), "no {line:?}: {log}");
+    }
+    Ok(())
+}
+
+/// Nothing is under way, and the client is there.
+fn check_normal(guest: &SystemdGuest) -> anyhow::Result<()> {
+    let status = guest.json("status")?;
+    ensure!(status["phase"] == "normal", "{status:#}");
+    ensure!(status["is_image_loaded"] == false, "{status:#}");
+    ensure!(status["connected"] == 1, "{status:#}");
+    ensure!(status["items"] == 2, "{status:#}");
+    Ok(())
+}
