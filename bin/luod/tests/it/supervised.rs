@@ -220,6 +220,7 @@ fn what_systemd_carried_over_a_kexec_is_kept() {
 #[test]
 fn what_systemd_lost_is_told() {
     let mut systemd = with_an_item();
+    systemd.until("the item and the journal", |unit| unit.stored.len() == 2);
     let mut unit = systemd.unit.lock().unwrap();
     unit.stored.retain(|(name, _)| is_journal(name));
     drop(unit);
