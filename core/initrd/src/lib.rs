@@ -23,11 +23,17 @@
 extern crate alloc;
 
 mod archive;
+mod block;
 mod entry;
 mod error;
 mod reader;
+mod tree;
 
 pub use archive::Archive;
+pub use block::BlockImage;
 pub use entry::{Device, Permissions};
 pub use error::Error;
-pub use reader::{BootConfig, EntryKind, Member, ReadEntry, Refusal, Refused, Seen, read};
+pub use reader::{
+    BootConfig, EntryKind, Member, ReadEntry, Refusal, Refused, Rules, Seen, UnpackFn, read,
+};
+pub use tree::{Loss, Node, Tree};

@@ -7,9 +7,11 @@
 mod bootconfig;
 mod cpio;
 
+use core::fmt;
+
 use alloc::string::String;
 
-use decompress::{Format, decompress};
+use decompress::{Decompressed, Format, decompress};
 
 pub use bootconfig::BootConfig;
 pub use cpio::{EntryKind, ReadEntry};
@@ -30,6 +32,49 @@ pub enum Seen<'a> {
         /// Why.
         why: &'static str,
     },
+    /// The end mark of an archive: what follows is no hard link to what came before.
+    Trailer,
+    /// The member that started last ends here in the image; zeros may follow it.
+    MemberEnd {
+        /// Where.
+        offset: usize,
+    },
+}
+
+/// Unpacks the stream that some bytes start with, to at most so many bytes.
+pub type UnpackFn = dyn Fn(Format, &[u8], usize) -> Result<Decompressed, decompress::Error>;
+
+/// By what an image is read.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// Bytes that a member may unpack to.
+    pub limit_bytes: usize,
+    /// Says of each compressed form whether the kernel has it.
+    pub is_configured: &'a dyn Fn(Format) -> bool,
+    /// Unpacks a member.
+    pub unpack_fn: &'a UnpackFn,
+}
+
+impl Rules<'_> {
+    /// A kernel that has every form, and the decoders of the crate `decompress`.
+    #[must_use]
+    pub fn new(limit_bytes: usize) -> Self {
+        Self {
+            limit_bytes,
+            is_configured: &|_| true,
+            unpack_fn: &decompress,
+        }
+    }
+}
+
+impl fmt::Debug for Rules<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let configured = Format::ALL.map(|format| (self.is_configured)(format));
+        f.debug_struct("Rules")
+            .field("limit_bytes", &self.limit_bytes)
+            .field("configured", &configured)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A part of an image.
@@ -39,9 +84,7 @@ pub struct Member {
     pub offset: usize,
     /// What it is compressed in; `None` of a plain archive.
     pub format: Option<Format>,
-    /// Its bytes in the image; of a plain archive, 0: its end is found as it is read.
-    pub bytes: usize,
-    /// What it unpacks to.
+    /// What it unpacks to; of a plain archive 0: its end is found as it is read.
     pub unpacked_bytes: usize,
 }
 
@@ -117,14 +160,13 @@ pub struct Refused {
     pub why: Refusal,
 }
 
-/// Reads an image. `is_configured` says of each compressed form whether the kernel has it.
+/// Reads an image.
 ///
 /// # Errors
 /// [`Refused`]: everything before it was given to `seen`.
 pub fn read(
     image: &[u8],
-    limit_bytes: usize,
-    is_configured: &dyn Fn(Format) -> bool,
+    rules: &Rules<'_>,
     seen: &mut dyn FnMut(Seen<'_>),
 ) -> Result<(), Refused> {
     let image = match BootConfig::find(image) {
@@ -138,16 +180,16 @@ pub fn read(
             seen(Seen::Member(Member {
                 offset: at,
                 format: None,
-                bytes: 0,
                 unpacked_bytes: 0,
             }));
             at = at.saturating_add(plain(rest, at, seen)?);
+            seen(Seen::MemberEnd { offset: at });
         } else if first == 0 {
             let zeros = rest.iter().position(|&byte| byte != 0);
             at = at.saturating_add(zeros.unwrap_or(rest.len()));
         } else {
-            let bytes = member(rest, at, limit_bytes, is_configured, seen)?;
-            at = at.saturating_add(bytes);
+            at = at.saturating_add(member(rest, at, rules, seen)?);
+            seen(Seen::MemberEnd { offset: at });
         }
     }
     Ok(())
@@ -170,8 +212,7 @@ fn plain(rest: &[u8], offset: usize, seen: &mut dyn FnMut(Seen<'_>)) -> Result<u
 fn member(
     rest: &[u8],
     offset: usize,
-    limit_bytes: usize,
-    is_configured: &dyn Fn(Format) -> bool,
+    rules: &Rules<'_>,
     seen: &mut dyn FnMut(Seen<'_>),
 ) -> Result<usize, Refused> {
     let refused = |why| Refused {
@@ -180,15 +221,14 @@ fn member(
         why,
     };
     let format = Format::of(rest).ok_or_else(|| refused(unknown(rest)))?;
-    if !is_configured(format) {
+    if !(rules.is_configured)(format) {
         return Err(refused(Refusal::NotConfigured { format }));
     }
-    let unpacked = decompress(format, rest, limit_bytes);
+    let unpacked = (rules.unpack_fn)(format, rest, rules.limit_bytes);
     let unpacked = unpacked.map_err(|error| refused(error.into()))?;
     seen(Seen::Member(Member {
         offset,
         format: Some(format),
-        bytes: unpacked.consumed_bytes,
         unpacked_bytes: unpacked.data.len(),
     }));
     let mut cpio = Cpio::new(&unpacked.data, 0);

@@ -1,6 +1,6 @@
 //! The crate `initrd` against the list.
 
-use initrd::{BootConfig, Seen, read};
+use initrd::{BootConfig, Rules, Seen, read};
 use preflight::{Check, Running, Target, Verdict};
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn main_archive() -> Vec<u8> {
 /// Names of what is unpacked, and the complaint.
 fn unpacked(image: &[u8]) -> (Vec<String>, Option<String>) {
     let mut names = Vec::new();
-    let answer = read(image, LIMIT, &|_| true, &mut |seen| {
+    let answer = read(image, &Rules::new(LIMIT), &mut |seen| {
         if let Seen::Entry(entry) = seen {
             names.push(String::from_utf8_lossy(entry.name).into_owned());
         }
@@ -82,7 +82,11 @@ fn the_check_of_the_next_kernel_says_the_same() {
 #[test]
 fn a_form_the_kernel_lacks_is_named_with_its_option() {
     let image = pack::zstd(&main_archive());
-    let answer = read(&image, LIMIT, &|_| false, &mut |_| {});
+    let rules = Rules {
+        is_configured: &|_| false,
+        ..Rules::new(LIMIT)
+    };
+    let answer = read(&image, &rules, &mut |_| {});
     let error = answer.unwrap_err().why.to_string();
     assert!(error.contains("CONFIG_RD_ZSTD"), "{error}");
 }

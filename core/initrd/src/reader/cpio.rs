@@ -65,6 +65,8 @@ pub struct ReadEntry<'a> {
     pub device: (u32, u32),
     /// Content of a file, target of a link.
     pub content: &'a [u8],
+    /// Where the content starts: in the image, or in what the compressed member unpacks to.
+    pub content_offset: usize,
 }
 
 /// An archive, and how far it was read.
@@ -134,6 +136,7 @@ impl<'a> Cpio<'a> {
         let name = self.take(name_field(header.name_bytes))?;
         let whole = name.get(..header.name_bytes).unwrap_or_default();
         let name = whole.split(|&byte| byte == 0).next().unwrap_or_default();
+        let content_offset = self.base.saturating_add(self.at);
         let content = self.take(header.body_bytes)?;
         self.skip_to_word()?;
         if !has_name || !reads_body {
@@ -150,6 +153,7 @@ impl<'a> Cpio<'a> {
             return Err((name_at, Refusal::Malformed { what }));
         }
         if name == TRAILER {
+            seen(Seen::Trailer);
             return self.zeros();
         }
         let Some(kind) = kind else {
@@ -160,7 +164,11 @@ impl<'a> Cpio<'a> {
         if kind == EntryKind::File && header.is_summed {
             check(content, header.sum).map_err(|why| (start, why))?;
         }
-        seen(Seen::Entry(&header.entry(name, kind, content)));
+        let entry = ReadEntry {
+            content_offset,
+            ..header.entry(name, kind, content)
+        };
+        seen(Seen::Entry(&entry));
         self.zeros()
     }
 
@@ -261,6 +269,7 @@ impl Header {
             inode: self.inode,
             device: self.device,
             content,
+            content_offset: 0,
         }
     }
 }
