@@ -16,6 +16,7 @@ mod offer;
 mod participant;
 mod service;
 mod stamp;
+mod tree;
 
 /// Prints a line at once: scenarios wait for it.
 macro_rules! say {
@@ -61,6 +62,8 @@ enum Task {
     Count(look::CountArguments),
     /// Make a file of this many bytes, all of them holes.
     Sparse(look::SparseArguments),
+    /// Say what is on a file system.
+    Tree(tree::Arguments),
     /// Keep /dev/liveupdate open until a signal ends it.
     HoldDevice,
     /// Offer luod and the kernel a file to preserve, and print what each says.
@@ -92,6 +95,7 @@ fn main() -> anyhow::Result<()> {
         Task::Linger => look::linger(),
         Task::Count(arguments) => look::count(&arguments),
         Task::Sparse(arguments) => look::sparse(&arguments),
+        Task::Tree(arguments) => tree::run(&arguments),
         Task::HoldDevice => device::hold(),
         Task::Offer(arguments) => offer::run(&arguments),
         Task::Prepare => participant::answer("prepare"),

@@ -4,8 +4,11 @@
 //! another archive, with padding that fits and that does not. The tests of this crate hold the crate
 //! `initrd` against the list; scenarios can boot the same images.
 
+mod odd;
 mod pack;
 mod rewrite;
+
+pub use odd::odd_entries;
 
 use initrd::{Archive, Permissions};
 use lzma_rust2::CheckType;

@@ -103,6 +103,22 @@ fn boot_configuration_is_found_with_its_sum() {
     assert!(!BootConfig::find(&damaged).unwrap().is_intact);
 }
 
+/// Whoever goes on behind a member must have come further.
+#[test]
+fn the_start_of_a_member_at_the_end_is_refused() {
+    let main = main_archive();
+    for case in cases(&main) {
+        let starts = (2..20).filter_map(|length| case.image.get(..length));
+        for start in starts.filter(|start| start[0] != b'0') {
+            let (names, error) = unpacked(&[&main[..], start].concat());
+            assert!(names.iter().any(|name| name == "init"));
+            // For the kernel a frame of lz4 may end behind its magic number.
+            let is_whole = start == [0x02, 0x21, 0x4c, 0x18];
+            assert_eq!(error.is_none(), is_whole, "{}: {start:02x?}", case.name);
+        }
+    }
+}
+
 #[test]
 fn what_linux_cuts_without_a_word_is_told() {
     let main = main_archive();
