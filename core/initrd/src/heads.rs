@@ -60,6 +60,11 @@ impl Heads {
         self.names.get(name) == Some(&Holds::Entries)
     }
 
+    /// Takes a folder for there: what stands before the archive has it.
+    pub fn assume_folder(&mut self, name: &str) {
+        self.names.insert(name.to_string(), Holds::Entries);
+    }
+
     /// Adds an entry. Its name is relative to the root, without a leading slash, and the folder it
     /// lies in comes before.
     ///

@@ -33,6 +33,7 @@ mod tree;
 
 pub use archive::Archive;
 pub use block::BlockImage;
+pub use decompress::{Decompressed, Format};
 pub use entry::{Attributes, Device, Kind, Permissions};
 pub use error::Error;
 pub use heads::{Head, Heads};

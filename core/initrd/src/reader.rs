@@ -162,6 +162,9 @@ pub struct Refused {
 
 /// Reads an image.
 ///
+/// Of a member whose stream breaks off nothing is seen. The kernel may have unpacked its first entries by
+/// then: how many is its decoder's matter.
+///
 /// # Errors
 /// [`Refused`]: everything before it was given to `seen`.
 pub fn read(

@@ -168,6 +168,25 @@ impl<T: Clone + Default> Tree<T> {
         self.nodes.get(found?)
     }
 
+    /// What a name leads to, over links also at its end.
+    #[must_use]
+    pub fn follow(&self, name: &[u8]) -> Option<&Node<T>> {
+        let mut path = name.to_vec();
+        for _ in 0..MAX_LINKS {
+            let node = self.find(&path)?;
+            if node.kind != EntryKind::Symlink {
+                return Some(node);
+            }
+            let end = path.iter().rposition(|&byte| byte == b'/');
+            let folder = end.and_then(|end| path.get(..end)).unwrap_or_default();
+            path = match node.target.first() {
+                Some(b'/') => node.target.clone(),
+                _ => [folder, b"/", &node.target].concat(),
+            };
+        }
+        None
+    }
+
     /// Everything but the root itself, each with its name from the root, a folder before what lies
     /// in it.
     pub fn walk<'t>(&'t self, visit: &mut dyn FnMut(&[u8], &'t Node<T>)) {

@@ -161,14 +161,15 @@ impl<'a> Cpio<'a> {
             seen(Seen::Skipped { name, why });
             return self.zeros();
         };
-        if kind == EntryKind::File && header.is_summed {
-            check(content, header.sum).map_err(|why| (start, why))?;
-        }
         let entry = ReadEntry {
             content_offset,
             ..header.entry(name, kind, content)
         };
         seen(Seen::Entry(&entry));
+        // The kernel sums up what it has written: the file stays.
+        if kind == EntryKind::File && header.is_summed {
+            check(content, header.sum).map_err(|why| (start, why))?;
+        }
         self.zeros()
     }
 

@@ -78,6 +78,9 @@ fn links_on_the_way_are_followed_and_end() {
     assert_eq!(tree.find(b"usr/bin/sh").unwrap().content, b"sh");
     add(&mut tree, &entry("a", LINK, b"b")).unwrap();
     add(&mut tree, &entry("b", LINK, b"a")).unwrap();
+    assert_eq!(tree.follow(b"bin/sh").unwrap().content, b"sh");
+    assert_eq!(tree.follow(b"bin").unwrap().kind, EntryKind::Folder);
+    assert_eq!(tree.follow(b"a"), None);
     assert_eq!(
         add(&mut tree, &entry("a/x", FILE, b"")),
         Err(Loss::TooManyLinks)

@@ -17,6 +17,7 @@ mod failures;
 mod handover;
 mod harness;
 mod host;
+mod initramfs;
 mod kvcache;
 mod malformed;
 mod misbehaviour;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 9] = [
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",
@@ -48,6 +49,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 8] = [
         handover::scenarios,
         "the memory of a stopped guest, as Linux lays it out",
     ),
+    (initramfs::scenarios, "how Linux unpacks an image"),
     (
         malformed::scenarios,
         "what Linux does with a handover that is damaged",
