@@ -6,6 +6,10 @@
 
 use std::path::PathBuf;
 
+mod initrd;
+
+pub(crate) use initrd::InitrdCommand;
+
 const EXAMPLES: &str = "\
 Examples:
   luoctl check --entry debian-7.3.4            # can it take over what this host keeps?
@@ -30,7 +34,7 @@ Exit codes:
    8  not possible in this phase          17  the handover cannot be read
   19  the handover has problems           18  a limit was reached
   20  there is no handover                21  the handover does not fit this machine
-  22  an update to this kernel would be refused";
+  22  a kernel or image would be refused  23  the images differ";
 
 /// Updates the kernel of this host without losing what services hold in memory.
 #[derive(Debug, clap::Parser)]
@@ -94,6 +98,9 @@ pub(crate) enum Command {
     /// Starts a kernel with a handover that was composed: at once, or as an ELF file for QEMU
     #[command(after_help = BOOT_EXAMPLES)]
     Boot(BootArgs),
+    /// Lists, checks, makes, extends and compares initramfs images; unpacks nothing, needs no luod
+    #[command(after_help = initrd::EXAMPLES, subcommand)]
+    Initrd(InitrdCommand),
     /// Prints what makes a shell complete the words of luoctl
     Completions {
         /// Which shell

@@ -10,6 +10,7 @@ mod cli;
 mod compose;
 mod connection;
 mod failure;
+mod initrd;
 mod inspect;
 mod manual;
 mod next_kernel;

@@ -25,6 +25,7 @@ extern crate alloc;
 
 mod archive;
 mod block;
+mod check;
 mod entry;
 mod error;
 mod heads;
@@ -33,6 +34,7 @@ mod tree;
 
 pub use archive::Archive;
 pub use block::BlockImage;
+pub use check::{Finding, Kernel, Topic, Verdict, check};
 pub use decompress::{Decompressed, Format};
 pub use entry::{Attributes, Device, Kind, Permissions};
 pub use error::Error;

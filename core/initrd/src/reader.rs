@@ -19,7 +19,7 @@ pub use cpio::{EntryKind, ReadEntry};
 use cpio::Cpio;
 
 /// What is seen of an image, in its order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
     /// An archive starts: a plain one, or a compressed member.
     Member(Member),

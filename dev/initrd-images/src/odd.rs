@@ -15,6 +15,7 @@ pub fn odd_entries() -> Vec<u8> {
         archive.extend(Raw::new(name, mode, content).bytes());
     };
     add("odd", FOLDER, b"");
+    add("odd/dot/", FOLDER, b"");
     add("./odd/dot//slashes", FILE, b"found\n");
     add("odd/absent/file", FILE, b"left out");
     add("odd/late/file", FILE, b"left out: its folder comes later");

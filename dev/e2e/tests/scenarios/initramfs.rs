@@ -157,7 +157,7 @@ fn images_that_are_taken(lab: &Lab, series: Series) -> anyhow::Result<()> {
         );
     }
     ensure!(taken.len() >= 21, "{} images are taken", taken.len());
-    ensure!(lost.len() >= 11, "entries that are lost: {lost:#?}");
+    ensure!(lost.len() == 8, "entries that are lost: {lost:#?}");
     let serial = fs::read_to_string(lab.folder().join("serial.log"))?;
     ensure!(!serial.contains(FAILED), "the kernel complains");
     let config = machine.read_file("/proc/bootconfig")?;
