@@ -12,7 +12,7 @@ use klp_checksum::{Program, Rule, Transcript};
 
 use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
-use crate::{sframe, sframe_walk, symbols};
+use crate::{initramfs, sframe, sframe_walk, symbols};
 
 /// Something that parses.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,16 @@ pub const TARGETS: &[Target] = &[
         name: "bzimage",
         parse: bzimage,
         seeds: bzimage_seeds,
+    },
+    Target {
+        name: "initramfs",
+        parse: initramfs::image,
+        seeds: initramfs::image_seeds,
+    },
+    Target {
+        name: "decompress",
+        parse: initramfs::streams,
+        seeds: initramfs::stream_seeds,
     },
     Target {
         name: "journal",

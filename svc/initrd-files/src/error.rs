@@ -26,7 +26,7 @@ pub enum Error {
         source: Box<toml::de::Error>,
     },
     /// A value of the manifest makes no sense.
-    #[error("{name:?} in the manifest: {why}")]
+    #[error("use {name:?} of the manifest: {why}")]
     Value {
         /// The path of the entry, or the name of the key.
         name: String,
@@ -34,7 +34,7 @@ pub enum Error {
         why: String,
     },
     /// A name in a folder is no UTF-8, which the manifest and the writer take.
-    #[error("the name {} is no UTF-8", path.display())]
+    #[error("take {}: its name or target is no UTF-8", path.display())]
     Name {
         /// The path.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum Error {
     #[error("add an entry")]
     Entry(#[from] initrd::Error),
     /// A file had another length when it was read than when it was looked at.
-    #[error("{} changed while it was read: {found_bytes} bytes instead of {expected_bytes}", path.display())]
+    #[error("copy {}: it changed, {found_bytes} bytes instead of {expected_bytes}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -61,13 +61,13 @@ pub enum Error {
         why: initrd::Refusal,
     },
     /// The image has no such entry.
-    #[error("there is no {name:?} in the image")]
+    #[error("find {name:?} in the image")]
     NotFound {
         /// The name.
         name: String,
     },
     /// The entry is no file.
-    #[error("{name:?} is no file in the image, but {kind:?}")]
+    #[error("give the content of {name:?}: it is no file, but {kind:?}")]
     NotAFile {
         /// The name.
         name: String,

@@ -76,10 +76,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Entries of the plan, folders and all else.
+    /// Names that the plan makes, folders and all else.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.folders.len() + self.entries.len()
+        let others = self.entries.values().map(|(_, what)| match what {
+            What::File { names, .. } => names.len(),
+            _ => 0,
+        });
+        self.folders.len() + self.entries.len() + others.sum::<usize>()
     }
 
     /// Whether nothing is planned.
@@ -103,10 +107,9 @@ impl Plan {
         }
     }
 
-    /// A later entry takes the place of one of a tree; two of the manifest cannot have one name.
     fn add(&mut self, name: String, attributes: Attributes, what: What) -> Result<(), Error> {
-        if self.folders.contains_key(&name) {
-            let why = "it is a folder, too".to_owned();
+        if self.folders.contains_key(&name) || self.entries.contains_key(&name) {
+            let why = "there are two entries of this name".to_owned();
             return Err(Error::Value { name, why });
         }
         self.entries.insert(name, (attributes, what));

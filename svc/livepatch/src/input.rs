@@ -63,20 +63,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_somebody_may_write_is_read_all_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        fs::write(&path, b"bytes").unwrap();
-        let writer = File::options().append(true).open(&path).unwrap();
-        let input = Input::open(&path).unwrap();
-        assert_eq!(input.bytes(), b"bytes");
-        assert!(matches!(input.bytes, Bytes::Read(_)));
-        drop(writer);
-        let input = Input::open(&path).unwrap();
-        assert!(matches!(input.bytes, Bytes::Mapped(_)));
-    }
-
-    #[test]
     fn a_file_that_is_no_object_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");

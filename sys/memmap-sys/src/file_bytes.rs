@@ -47,3 +47,25 @@ impl Deref for FileBytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_somebody_may_write_is_read_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, b"bytes").unwrap();
+        let writer = File::options().append(true).open(&path).unwrap();
+        let read = FileBytes::open(&path).unwrap();
+        assert_eq!(&*read, b"bytes");
+        assert!(matches!(read.0, Kept::Read(_)));
+        drop(writer);
+        let mapped = FileBytes::open(&path).unwrap();
+        assert_eq!(&*mapped, b"bytes");
+        assert!(matches!(mapped.0, Kept::Mapped(_)));
+    }
+}
