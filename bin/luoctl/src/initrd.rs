@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use initrd::{Kernel, Seen, Verdict, check};
+use initrd::{Contents, Kernel, Rules, Seen, Verdict, check};
 use initrd_files::{Change, Listing, Manifest, line, rules};
 use memmap_sys::FileBytes;
 use preflight::KernelFacts;
@@ -66,11 +66,19 @@ fn failed(error: &initrd_files::Error) -> Failure {
     }
 }
 
+/// Contents pass unseen.
+fn names_only() -> Rules<'static> {
+    Rules {
+        contents: Contents::Passed,
+        ..rules()
+    }
+}
+
 /// The listing as it is read: nothing is collected for people.
 fn list(cli: &Cli, path: &Path) -> Result<ExitCode, Failure> {
     let image = open(path)?;
     if cli.json {
-        let listing = Listing::of(&image, &rules());
+        let listing = Listing::of(&image, &names_only());
         output::json(&listing, Layout::Indented);
         return Ok(match listing.stop {
             None => ExitCode::SUCCESS,
@@ -79,7 +87,7 @@ fn list(cli: &Cli, path: &Path) -> Result<ExitCode, Failure> {
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let mut written = Ok(());
-    let answer = initrd::read(&image, &rules(), &mut |seen| {
+    let answer = initrd::read(&image, &names_only(), &mut |seen| {
         if let Seen::Entry(entry) = seen
             && written.is_ok()
         {

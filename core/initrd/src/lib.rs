@@ -35,11 +35,12 @@ mod tree;
 pub use archive::Archive;
 pub use block::BlockImage;
 pub use check::{Finding, Kernel, Topic, Verdict, check};
-pub use decompress::{Decompressed, Format};
+pub use decompress::Format;
 pub use entry::{Attributes, Device, Kind, Permissions};
 pub use error::Error;
 pub use heads::{Head, Heads};
 pub use reader::{
-    BootConfig, EntryKind, Member, ReadEntry, Refusal, Refused, Rules, Seen, UnpackFn, read,
+    BootConfig, Contents, EntryKind, Member, ReadEntry, Refusal, Refused, Rules, Seen, UnpackFn,
+    read,
 };
 pub use tree::{Loss, Node, Tree};

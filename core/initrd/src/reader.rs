@@ -6,17 +6,20 @@
 
 mod bootconfig;
 mod cpio;
+mod passing;
 
 use core::fmt;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use decompress::{Decompressed, Format, decompress};
+use decompress::{Format, decompress};
 
 pub use bootconfig::BootConfig;
 pub use cpio::{EntryKind, ReadEntry};
 
-use cpio::Cpio;
+use cpio::{Cpio, Failed};
+use passing::Passing;
 
 /// What is seen of an image, in its order.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +44,19 @@ pub enum Seen<'a> {
     },
 }
 
-/// Unpacks the stream that some bytes start with, to at most so many bytes.
-pub type UnpackFn = dyn Fn(Format, &[u8], usize) -> Result<Decompressed, decompress::Error>;
+/// Unpacks the stream that some bytes start with, to at most so many bytes: gives them piece by piece, and
+/// says how long the stream is.
+pub type UnpackFn =
+    dyn Fn(Format, &[u8], usize, &mut dyn FnMut(&[u8])) -> Result<usize, decompress::Error>;
+
+/// What becomes of the contents of files in compressed members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// They are seen, for which a member is unpacked as a whole.
+    Kept,
+    /// They pass: little memory is taken, and entries are seen up to where a stream breaks off.
+    Passed,
+}
 
 /// By what an image is read.
 #[derive(Clone, Copy)]
@@ -53,6 +67,8 @@ pub struct Rules<'a> {
     pub is_configured: &'a dyn Fn(Format) -> bool,
     /// Unpacks a member.
     pub unpack_fn: &'a UnpackFn,
+    /// What becomes of contents.
+    pub contents: Contents,
 }
 
 impl Rules<'_> {
@@ -62,9 +78,21 @@ impl Rules<'_> {
         Self {
             limit_bytes,
             is_configured: &|_| true,
-            unpack_fn: &decompress,
+            unpack_fn: &unpack_whole,
+            contents: Contents::Kept,
         }
     }
+}
+
+fn unpack_whole(
+    format: Format,
+    bytes: &[u8],
+    limit_bytes: usize,
+    to: &mut dyn FnMut(&[u8]),
+) -> Result<usize, decompress::Error> {
+    let unpacked = decompress(format, bytes, limit_bytes)?;
+    to(&unpacked.data);
+    Ok(unpacked.consumed_bytes)
 }
 
 impl fmt::Debug for Rules<'_> {
@@ -84,8 +112,6 @@ pub struct Member {
     pub offset: usize,
     /// What it is compressed in; `None` of a plain archive.
     pub format: Option<Format>,
-    /// What it unpacks to; of a plain archive 0: its end is found as it is read.
-    pub unpacked_bytes: usize,
 }
 
 /// Why the kernel does not take an image, or not all of it; the first words are the kernel's.
@@ -183,7 +209,6 @@ pub fn read(
             seen(Seen::Member(Member {
                 offset: at,
                 format: None,
-                unpacked_bytes: 0,
             }));
             at = at.saturating_add(plain(rest, at, seen)?);
             seen(Seen::MemberEnd { offset: at });
@@ -227,14 +252,10 @@ fn member(
     if !(rules.is_configured)(format) {
         return Err(refused(Refusal::NotConfigured { format }));
     }
-    let unpacked = (rules.unpack_fn)(format, rest, rules.limit_bytes);
-    let unpacked = unpacked.map_err(|error| refused(error.into()))?;
     seen(Seen::Member(Member {
         offset,
         format: Some(format),
-        unpacked_bytes: unpacked.data.len(),
     }));
-    let mut cpio = Cpio::new(&unpacked.data, 0);
     let inside = |(at, why)| Refused {
         offset,
         inside: Some(at),
@@ -244,14 +265,31 @@ fn member(
             why
         },
     };
+    if rules.contents == Contents::Passed {
+        let mut passing = Passing::new();
+        let mut to = |piece: &[u8]| passing.push(piece, seen);
+        let bytes = (rules.unpack_fn)(format, rest, rules.limit_bytes, &mut to);
+        let bytes = bytes.map_err(|error| refused(error.into()))?;
+        passing.finish().map_err(inside)?;
+        return Ok(bytes);
+    }
+    let mut data = Vec::new();
+    let mut to = |piece: &[u8]| data.extend_from_slice(piece);
+    let bytes = (rules.unpack_fn)(format, rest, rules.limit_bytes, &mut to);
+    let bytes = bytes.map_err(|error| refused(error.into()))?;
+    unpacked(&data, seen).map_err(inside)?;
+    Ok(bytes)
+}
+
+/// Entries of a member and what is between them.
+fn unpacked(data: &[u8], seen: &mut dyn FnMut(Seen<'_>)) -> Result<(), Failed> {
+    let mut cpio = Cpio::new(data, 0);
     loop {
         match cpio.next_byte() {
-            None => return Ok(unpacked.consumed_bytes),
-            Some(b'0') => cpio.entry(seen).map_err(inside)?,
-            Some(0) => cpio.zeros().map_err(inside)?,
-            Some(found) => {
-                return Err(inside((cpio.position(), Refusal::JunkWithin { found })));
-            }
+            None => return Ok(()),
+            Some(b'0') => cpio.entry(seen)?,
+            Some(0) => cpio.zeros()?,
+            Some(found) => return Err((cpio.position(), Refusal::JunkWithin { found })),
         }
     }
 }

@@ -230,9 +230,9 @@ impl<T: Clone + Default> Tree<T> {
             // Content may come with any of the names; one without leaves what is there.
             self.renew(file, entry)?;
             if let Some(node) = self.nodes.get_mut(file)
-                && !entry.content.is_empty()
+                && entry.bytes != 0
             {
-                (node.bytes, node.content) = (entry.content.len(), content);
+                (node.bytes, node.content) = (entry.bytes, content);
             }
             return Ok(());
         }
@@ -245,7 +245,7 @@ impl<T: Clone + Default> Tree<T> {
             None => self.hang(folder, name, Node::of(entry)),
         };
         if let Some(node) = self.nodes.get_mut(file) {
-            (node.bytes, node.content) = (entry.content.len(), content);
+            (node.bytes, node.content) = (entry.bytes, content);
         }
         self.remember(entry);
         Ok(())

@@ -16,7 +16,7 @@ use crate::sample::Spread;
 const LOOK: Duration = Duration::from_millis(1);
 
 /// Programs that run one after another, and count together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
     pub(crate) program: PathBuf,
@@ -24,6 +24,8 @@ pub(crate) struct Contender {
     pub(crate) calls: Vec<Vec<OsString>>,
     /// What each call reads.
     pub(crate) input: Option<PathBuf>,
+    /// What has to be on the disk before it counts as done.
+    pub(crate) sync: Option<&'static str>,
     pub(crate) threads: Option<u32>,
 }
 
@@ -60,6 +62,9 @@ impl Contender {
                 .spawn()
                 .with_context(|| format!("run {command:?}"))?;
             runs.peak_kib = runs.peak_kib.max(watch(&mut child)?);
+        }
+        if let Some(file) = self.sync {
+            fs::File::open(folder.join(file))?.sync_all()?;
         }
         runs.milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
         Ok(())

@@ -72,6 +72,7 @@ fn program(name: &'static str, program: &Path, words: &[&str]) -> Contender {
         program: program.to_owned(),
         calls: vec![words.iter().map(OsString::from).collect()],
         input: None,
+        sync: None,
         threads: None,
     }
 }

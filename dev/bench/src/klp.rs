@@ -80,6 +80,7 @@ fn contender(name: &'static str, program: &Path, calls: &[&[&str]], object: &Pat
         program: program.to_owned(),
         calls: calls.iter().map(with_object).collect(),
         input: None,
+        sync: None,
         threads: None,
     }
 }
@@ -106,6 +107,7 @@ fn pair(name: &'static str, program: &Path, of: PairOf) -> Contender {
         program: program.to_owned(),
         calls,
         input: None,
+        sync: None,
         threads: None,
     }
 }

@@ -1,7 +1,9 @@
 //! Initramfs images: read, unpacked in memory, checked; and what they are compressed in.
 
 use decompress::Format;
-use initrd::{Archive, Kernel, Permissions, Rules, Seen, Tree, check, read};
+use initrd::{
+    Archive, Contents, Kernel, Permissions, ReadEntry, Refused, Rules, Seen, Tree, check, read,
+};
 
 /// What a member may unpack to here.
 const LIMIT_BYTES: usize = 1 << 20;
@@ -30,8 +32,42 @@ pub(crate) fn image(bytes: &[u8]) {
     };
     let findings = check(bytes, &rules, &kernel);
     assert!(!findings.is_empty());
-    if let Err(refused) = answer {
+    if let Err(refused) = &answer {
         assert!(refused.offset <= bytes.len());
+    }
+    let (whole, in_pieces) = (entries(bytes, &rules), entries(bytes, &pieces()));
+    assert_eq!(whole.1, in_pieces.1);
+    // Of a stream that breaks off, pieces show the start.
+    assert!(in_pieces.0.starts_with(&whole.0));
+    assert!(answer.is_err() || in_pieces.0 == whole.0);
+}
+
+/// Entries but for their contents, and how reading ended.
+fn entries(bytes: &[u8], rules: &Rules<'_>) -> (Vec<String>, Option<Refused>) {
+    let mut entries = Vec::new();
+    let answer = read(bytes, rules, &mut |seen| {
+        if let Seen::Entry(entry) = seen {
+            let content = &[][..];
+            let entry = ReadEntry {
+                content,
+                ..entry.clone()
+            };
+            entries.push(format!("{entry:?}"));
+        }
+    });
+    (entries, answer.err())
+}
+
+/// Members come in pieces of seven bytes.
+fn pieces() -> Rules<'static> {
+    Rules {
+        contents: Contents::Passed,
+        unpack_fn: &|format, bytes, limit_bytes, to| {
+            let unpacked = decompress::decompress(format, bytes, limit_bytes)?;
+            unpacked.data.chunks(7).for_each(to);
+            Ok(unpacked.consumed_bytes)
+        },
+        ..Rules::new(LIMIT_BYTES)
     }
 }
 
@@ -43,7 +79,9 @@ pub(crate) fn image_seeds() -> Vec<Vec<u8>> {
     assert!(added.is_ok(), "{added:?}");
     let cases = initrd_images::cases(&archive.finish()).into_iter();
     let images = cases.map(|case| case.image);
-    images.chain([initrd_images::odd_entries()]).collect()
+    let odd = initrd_images::odd_entries();
+    let packed = initrd_images::compressed(&odd);
+    images.chain([odd, packed]).collect()
 }
 
 /// Every decoder, by the first byte.

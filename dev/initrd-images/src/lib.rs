@@ -46,6 +46,11 @@ const PADDING: &str = "broken padding";
 const XZ_OPTIONS: &str =
     "Input was encoded with settings that are not supported by this XZ decoder";
 
+/// An archive as a compressed member.
+pub fn compressed(archive: &[u8]) -> Vec<u8> {
+    pack::gzip(archive)
+}
+
 /// A small archive in front of the one with the program; its length is a multiple of 4.
 fn first() -> Vec<u8> {
     let mut archive = Archive::new();

@@ -108,7 +108,7 @@ impl EntryLine {
             gid: entry.gid,
             nlink: entry.nlink,
             mtime: entry.mtime,
-            bytes: entry.content.len(),
+            bytes: entry.bytes,
             content_offset: entry.content_offset,
             target: is_link.then(|| text(entry.content)),
             device: is_device(entry.kind).then_some(entry.device),
@@ -129,7 +129,7 @@ pub fn line(entry: &ReadEntry<'_>) -> String {
     let size = if is_device(entry.kind) {
         format!("{:>3}, {:>3}", entry.device.0, entry.device.1)
     } else {
-        entry.content.len().to_string()
+        entry.bytes.to_string()
     };
     // Writing to a string cannot fail.
     let _ = write!(line, " {links:>3} {uid:<8} {gid:<8} {size:>8} ");

@@ -13,8 +13,10 @@ use tempfile::NamedTempFile;
 use crate::error::Error;
 use crate::manifest::Compression;
 
-/// Files up to this are copied through a buffer with their heads; longer ones from file to file.
+/// Bytes that are written, and read, at a time.
 const BUFFER: usize = 1 << 20;
+/// Files up to this go through the buffer with their heads; longer ones from file to file.
+const SMALL: u64 = 64 << 10;
 /// One block: the kernel's decoder takes more, but a second one gains nothing here.
 const XZ_BLOCK: NonZeroU64 = NonZeroU64::MAX;
 
@@ -110,11 +112,22 @@ impl<'f> Packer<'f> {
 
     /// Copies at most so many bytes, and says how many there were.
     pub(crate) fn copy(&mut self, from: &File, bytes: u64) -> io::Result<u64> {
-        let mut from = from.take(bytes);
-        match self {
+        if let Self::Plain(out) = self
+            && bytes > SMALL
+        {
             // The kernel copies from file to file.
-            Self::Plain(out) => io::copy(&mut from, out),
-            _ => io::copy(&mut from, &mut self.writer()),
+            return io::copy(&mut from.take(bytes), out);
+        }
+        let piece = usize::try_from(bytes).unwrap_or(BUFFER).clamp(1, BUFFER);
+        let (mut from, mut piece) = (from.take(bytes), vec![0; piece]);
+        let mut copied = 0;
+        loop {
+            let count = from.read(&mut piece)?;
+            if count == 0 {
+                return Ok(copied);
+            }
+            self.bytes(piece.get(..count).unwrap_or_default())?;
+            copied += u64::try_from(count).unwrap_or(0);
         }
     }
 

@@ -20,6 +20,7 @@ fn entry<'a>(name: &'a str, mode: u32, content: &'a [u8]) -> ReadEntry<'a> {
         mtime: 0,
         inode: (1, 0, 0),
         device: (0, 0),
+        bytes: content.len(),
         content,
         content_offset: 0,
     }
