@@ -38,10 +38,11 @@ pub fn initrd(luoctl: &Path, runs: usize, folder: &Path) -> Result<()> {
         let mut theirs_builds = program("3cpio --create", &peer, &["--create", "theirs.img"]);
         theirs_builds.input = Some(folder.join(theirs));
         let ours_builds = ["initrd", "build", ours, "--output", &image];
-        let builds = [
-            theirs_builds,
-            program("luoctl initrd build", luoctl, &ours_builds),
-        ];
+        // Ours is on the disk when it ends; theirs need not be.
+        let mut synced = theirs_builds.clone();
+        (synced.name, synced.sync) = ("3cpio --create, then sync", Some("theirs.img"));
+        let ours_builds = program("luoctl initrd build", luoctl, &ours_builds);
+        let builds = [theirs_builds, synced, ours_builds];
         measure(&format!("building, {how}, {of}"), &builds, runs, folder)?;
         let mut lists = vec![
             program(

@@ -25,6 +25,21 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
+/// Bytes a run may take whatever its input.
+const BASE: usize = 4 << 20;
+/// The largest dictionary that a stream of lzma or xz may ask for, and the largest window of zstd.
+const DICTIONARY: usize = 256 << 20;
+
+impl Target {
+    /// Bytes that a run may take whatever its input.
+    pub fn base_bytes(&self) -> usize {
+        match self.name {
+            "decompress" | "initramfs" => BASE + DICTIONARY,
+            _ => BASE,
+        }
+    }
+}
+
 /// Everything that is fuzzed.
 pub const TARGETS: &[Target] = &[
     Target {

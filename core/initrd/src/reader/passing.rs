@@ -74,9 +74,11 @@ impl Passing {
         match &mut self.state {
             State::Between => self.between(piece),
             State::Padding => {
+                // As with a whole archive, padding is not looked at.
                 let pad = self.at.next_multiple_of(4).saturating_sub(self.at);
-                self.state = State::Between;
-                // A piece that ends within padding: what is left of it is zeros between entries.
+                if pad <= piece.len() {
+                    self.state = State::Between;
+                }
                 Ok(pad.min(piece.len()))
             }
             State::Header => {
