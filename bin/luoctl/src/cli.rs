@@ -7,8 +7,10 @@
 use std::path::PathBuf;
 
 mod initrd;
+mod mount;
 
 pub(crate) use initrd::InitrdCommand;
+pub(crate) use mount::{MountCommand, UpgradeArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -101,6 +103,9 @@ pub(crate) enum Command {
     /// Lists, checks, makes, extends and compares initramfs images; unpacks nothing, needs no luod
     #[command(after_help = initrd::EXAMPLES, subcommand)]
     Initrd(InitrdCommand),
+    /// Replaces mounted trees; needs no luod
+    #[command(after_help = mount::EXAMPLES, subcommand)]
+    Mount(MountCommand),
     /// Prints what makes a shell complete the words of luoctl
     Completions {
         /// Which shell

@@ -13,6 +13,7 @@ mod failure;
 mod initrd;
 mod inspect;
 mod manual;
+mod mount;
 mod next_kernel;
 mod output;
 mod run;

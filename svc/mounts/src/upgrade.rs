@@ -39,6 +39,11 @@ pub enum UpgradeError {
         /// The path.
         path: PathBuf,
     },
+    /// The path is the root folder. Every process has its own idea of that, and would keep it.
+    #[error(
+        "replace the root folder: every process would keep the old one; it takes pivot_root(2)"
+    )]
+    Root,
     /// The path cannot be opened.
     #[error("open {}", path.display())]
     Open {
@@ -90,6 +95,9 @@ pub fn upgrade(
     judge_fn: &dyn Fn(&File) -> Result<(), String>,
 ) -> Result<Upgraded, UpgradeError> {
     let old = mounted_at(path)?;
+    if old.mount_point.as_deref() == Some("/") {
+        return Err(UpgradeError::Root);
+    }
     let root = open_root(new, path)?;
     judge_fn(&root).map_err(|why| UpgradeError::Refused { why })?;
     drop(root);

@@ -21,6 +21,7 @@ mod initramfs;
 mod kvcache;
 mod malformed;
 mod misbehaviour;
+mod mounts;
 mod participants;
 mod planned;
 mod platform;
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 9] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 10] = [
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",
@@ -54,6 +55,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 9] = [
         malformed::scenarios,
         "what Linux does with a handover that is damaged",
     ),
+    (mounts::scenarios, "the mounts of a Linux of its own"),
     (
         planned::scenarios,
         "whether Linux takes a handover that luoctl composed",
