@@ -6,9 +6,11 @@
 
 use std::path::PathBuf;
 
+mod fs;
 mod initrd;
 mod mount;
 
+pub(crate) use fs::{FsCommand, TuneArgs};
 pub(crate) use initrd::InitrdCommand;
 pub(crate) use mount::{MountCommand, UpgradeArgs};
 
@@ -106,6 +108,9 @@ pub(crate) enum Command {
     /// Replaces mounted trees; needs no luod
     #[command(after_help = mount::EXAMPLES, subcommand)]
     Mount(MountCommand),
+    /// Tunes mounted file systems; needs no luod
+    #[command(after_help = fs::EXAMPLES, subcommand)]
+    Fs(FsCommand),
     /// Prints what makes a shell complete the words of luoctl
     Completions {
         /// Which shell

@@ -10,6 +10,7 @@ mod cli;
 mod compose;
 mod connection;
 mod failure;
+mod fs;
 mod initrd;
 mod inspect;
 mod manual;

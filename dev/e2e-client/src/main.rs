@@ -6,6 +6,7 @@
 //! the services that the guest does not have.
 
 mod bare_kexec;
+mod block;
 mod carry;
 mod composed_kexec;
 mod content;
@@ -62,6 +63,8 @@ enum Task {
     Count(look::CountArguments),
     /// Make a file of this many bytes, all of them holes.
     Sparse(look::SparseArguments),
+    /// Make a file a block device until a signal ends this.
+    Loop(block::Arguments),
     /// Say what is on a file system.
     Tree(tree::Arguments),
     /// Keep /dev/liveupdate open until a signal ends it.
@@ -95,6 +98,7 @@ fn main() -> anyhow::Result<()> {
         Task::Linger => look::linger(),
         Task::Count(arguments) => look::count(&arguments),
         Task::Sparse(arguments) => look::sparse(&arguments),
+        Task::Loop(arguments) => block::run(&arguments),
         Task::Tree(arguments) => tree::run(&arguments),
         Task::HoldDevice => device::hold(),
         Task::Offer(arguments) => offer::run(&arguments),

@@ -1,6 +1,6 @@
 //! The crate `initrd` against the list.
 
-use initrd::{BootConfig, Rules, Seen, read};
+use initrd::{BootConfig, Contents, Rules, Seen, read};
 use preflight::{Check, Running, Target, Verdict};
 use proptest::prelude::*;
 
@@ -142,6 +142,43 @@ fn what_linux_cuts_without_a_word_is_told() {
             .unwrap()
             .starts_with("junk at the end of compressed archive")
     );
+}
+
+/// What is seen but for contents, and whether all of it was.
+fn read_by(image: &[u8], rules: &Rules<'_>) -> (Vec<String>, bool) {
+    let mut seen = Vec::new();
+    let answer = read(image, rules, &mut |found| match found {
+        Seen::Entry(entry) => {
+            let mut entry = entry.clone();
+            entry.content = &[];
+            seen.push(format!("{entry:?}"));
+        }
+        other => seen.push(format!("{other:?}")),
+    });
+    (seen, answer.is_ok())
+}
+
+#[test]
+fn both_decoders_of_zstd_take_the_same_images_also_in_pieces() {
+    let mut archive = Archive::new();
+    let content = b"content ".repeat(40_000);
+    archive
+        .file("init", Permissions::PROGRAM, &content)
+        .unwrap();
+    let main = archive.finish();
+    for case in cases(&main) {
+        let slow = read_by(&case.image, &Rules::new(LIMIT));
+        let fast = Rules {
+            limit_bytes: LIMIT,
+            ..initrd_files::rules()
+        };
+        assert_eq!(read_by(&case.image, &fast), slow, "{}", case.name);
+        let passed = Rules {
+            contents: Contents::Passed,
+            ..fast
+        };
+        assert_eq!(read_by(&case.image, &passed), slow, "{}", case.name);
+    }
 }
 
 proptest! {

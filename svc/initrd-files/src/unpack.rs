@@ -78,43 +78,7 @@ fn damaged(offset: usize, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use initrd::{Archive, Contents, Permissions, Seen, read};
-    use initrd_images::cases;
-
     use super::*;
-
-    /// What is refused, and behind what.
-    fn read_by(image: &[u8], rules: &Rules<'_>) -> (Vec<String>, bool) {
-        let mut seen = Vec::new();
-        let answer = read(image, rules, &mut |found| match found {
-            Seen::Entry(entry) => {
-                let mut entry = entry.clone();
-                entry.content = &[];
-                seen.push(format!("{entry:?}"));
-            }
-            other => seen.push(format!("{other:?}")),
-        });
-        (seen, answer.is_ok())
-    }
-
-    #[test]
-    fn both_decoders_of_zstd_take_the_same_images_also_in_pieces() {
-        let mut archive = Archive::new();
-        let content = b"content ".repeat(40_000);
-        archive
-            .file("init", Permissions::PROGRAM, &content)
-            .unwrap();
-        let main = archive.finish();
-        for case in cases(&main) {
-            let slow = read_by(&case.image, &Rules::new(MAX_MEMBER_BYTES));
-            assert_eq!(read_by(&case.image, &rules()), slow, "{}", case.name);
-            let passed = Rules {
-                contents: Contents::Passed,
-                ..rules()
-            };
-            assert_eq!(read_by(&case.image, &passed), slow, "{}", case.name);
-        }
-    }
 
     #[test]
     fn what_is_cut_or_too_long_is_told() {

@@ -29,6 +29,7 @@ mod refusals;
 mod running;
 mod selftests;
 mod symbols;
+mod tuning;
 mod unfinished;
 mod update;
 
@@ -37,7 +38,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 10] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 11] = [
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",
@@ -68,6 +69,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 10] = [
         selftests::scenarios,
         "dev/luo-cases runs the kernel's own tests on the emulated machine",
     ),
+    (tuning::scenarios, "an ext4 file system of Linux"),
     (symbols::scenarios, "the symbols of a running Linux"),
 ];
 
