@@ -1,6 +1,6 @@
 //! The crate `initrd` against the list.
 
-use initrd::{BootConfig, Contents, Rules, Seen, read};
+use initrd::{BootConfig, Contents, Kernel, Rules, Seen, check, read};
 use preflight::{Check, Running, Target, Verdict};
 use proptest::prelude::*;
 
@@ -82,6 +82,25 @@ fn the_check_of_the_next_kernel_says_the_same() {
             "{}: {finding:?}",
             case.name
         );
+    }
+}
+
+/// What `luoctl initrd check` says of each, of a kernel that has everything.
+#[test]
+fn the_findings_are_as_linux_takes_them() {
+    let kernel = Kernel {
+        option_fn: &|_| Some(true),
+        init: "/init",
+    };
+    for case in cases(&main_archive()) {
+        let findings = check(&case.image, &Rules::new(LIMIT), &kernel);
+        let worst = findings.iter().map(|finding| finding.verdict).max();
+        let expected = match case.expected {
+            Boots => initrd::Verdict::Ok,
+            BootsAnd(_) => initrd::Verdict::Warning,
+            Fails(_) | FailsInDecoder(_) | StopsInDecoder(_) => initrd::Verdict::Refused,
+        };
+        assert_eq!(worst, Some(expected), "{}: {findings:#?}", case.name);
     }
 }
 

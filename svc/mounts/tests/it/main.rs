@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
+mod devices;
+
 use std::fs;
 use std::path::Path;
 
