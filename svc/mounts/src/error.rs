@@ -101,6 +101,9 @@ impl MountError {
                 "nothing is mounted right there, or mounts there are shared with others, or the kernel \
                  is older than 6.5; beneath the root it takes 7.1"
             }
+            (Call::Create | Call::CreateExclusive | Call::Reconfigure, Errno::INVAL) => {
+                "the kernel's own log may say why"
+            }
             (Call::Attach, Errno::INVAL) => "mounts there cannot be added to",
             (Call::SetAttributes, Errno::BUSY) => "a file on it is open for writing",
             _ => return None,
