@@ -46,8 +46,8 @@ pub enum Seen<'a> {
 
 /// Unpacks the stream that some bytes start with, to at most so many bytes: gives them piece by piece, and
 /// says how long the stream is.
-pub type UnpackFn =
-    dyn Fn(Format, &[u8], usize, &mut dyn FnMut(&[u8])) -> Result<usize, decompress::Error>;
+pub type UnpackFn<'a> =
+    dyn Fn(Format, &[u8], usize, &mut dyn FnMut(&[u8])) -> Result<usize, decompress::Error> + 'a;
 
 /// What becomes of the contents of files in compressed members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub struct Rules<'a> {
     /// Says of each compressed form whether the kernel has it.
     pub is_configured: &'a dyn Fn(Format) -> bool,
     /// Unpacks a member.
-    pub unpack_fn: &'a UnpackFn,
+    pub unpack_fn: &'a UnpackFn<'a>,
     /// What becomes of contents.
     pub contents: Contents,
 }
@@ -308,3 +308,6 @@ fn unknown(rest: &[u8]) -> Refusal {
     };
     Refusal::InvalidMagic { found, hint }
 }
+
+#[cfg(test)]
+mod tests;
