@@ -252,9 +252,9 @@ fn boot_refused(kernel: &Kernel, case: &Case, folder: &Path) -> anyhow::Result<T
     fs::create_dir_all(folder)?;
     let image = folder.join("image");
     fs::write(&image, &case.image)?;
-    let ended = Machine::builder(&kernel.image, &image, folder)
-        .cpus(1)
-        .boot();
+    // Nothing is kept, and less is set up.
+    let machine = Machine::builder(&kernel.image, &image, folder).append("kho=off");
+    let ended = machine.cpus(1).memory_mib(512).boot();
     let error = ended.err().context("it booted")?;
     let Error::KernelPanic { .. } = &error else {
         return Err(error).context("no panic");
