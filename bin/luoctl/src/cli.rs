@@ -6,6 +6,14 @@
 
 use std::path::PathBuf;
 
+mod fs;
+mod initrd;
+mod mount;
+
+pub(crate) use fs::{FsCommand, TuneArgs};
+pub(crate) use initrd::InitrdCommand;
+pub(crate) use mount::{MountCommand, UpgradeArgs};
+
 const EXAMPLES: &str = "\
 Examples:
   luoctl check --entry debian-7.3.4            # can it take over what this host keeps?
@@ -30,7 +38,7 @@ Exit codes:
    8  not possible in this phase          17  the handover cannot be read
   19  the handover has problems           18  a limit was reached
   20  there is no handover                21  the handover does not fit this machine
-  22  an update to this kernel would be refused";
+  22  a kernel or image would be refused  23  the images differ";
 
 /// Updates the kernel of this host without losing what services hold in memory.
 #[derive(Debug, clap::Parser)]
@@ -94,6 +102,15 @@ pub(crate) enum Command {
     /// Starts a kernel with a handover that was composed: at once, or as an ELF file for QEMU
     #[command(after_help = BOOT_EXAMPLES)]
     Boot(BootArgs),
+    /// Lists, checks, makes, extends and compares initramfs images; unpacks nothing, needs no luod
+    #[command(after_help = initrd::EXAMPLES, subcommand)]
+    Initrd(InitrdCommand),
+    /// Replaces mounted trees; needs no luod
+    #[command(after_help = mount::EXAMPLES, subcommand)]
+    Mount(MountCommand),
+    /// Tunes mounted file systems; needs no luod
+    #[command(after_help = fs::EXAMPLES, subcommand)]
+    Fs(FsCommand),
     /// Prints what makes a shell complete the words of luoctl
     Completions {
         /// Which shell

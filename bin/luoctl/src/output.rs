@@ -1,9 +1,7 @@
 //! Writing to the terminal: the one place that does.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line tool prints"
-)]
+#![expect(clippy::print_stderr, reason = "a command line tool prints")]
+
+use std::io::{Write as _, stdout};
 
 use serde::Serialize;
 use serde_json::json;
@@ -13,7 +11,7 @@ use crate::failure::Failure;
 
 /// Prints text as it is.
 pub(crate) fn text(text: &str) {
-    println!("{}", text.trim_end());
+    line(text.trim_end());
 }
 
 /// Prints a value as JSON; indented for people, one line for streams.
@@ -23,9 +21,14 @@ pub(crate) fn json(value: &impl Serialize, layout: Layout) {
         Layout::Line => serde_json::to_string(value),
     };
     match text {
-        Ok(text) => println!("{text}"),
+        Ok(text) => line(&text),
         Err(error) => eprintln!("error: the answer cannot be written as JSON: {error}"),
     }
+}
+
+/// Who closes the pipe has read enough.
+fn line(text: &str) {
+    let _closed = writeln!(stdout(), "{text}");
 }
 
 /// How JSON is laid out.

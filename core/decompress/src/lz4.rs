@@ -15,6 +15,20 @@ pub(crate) fn decompress(bytes: &[u8], limit_bytes: usize) -> Result<Decompresse
     let mut data = Vec::new();
     let mut block = Vec::new();
     let mut consumed_bytes: usize = 0;
+    // "invalid header"; two bytes of it made it lz4.
+    if word(bytes, 0).is_some_and(|word| word != MAGIC) {
+        return Err(Error::Damaged {
+            format: FORMAT,
+            offset: 0,
+            why: "its magic number is another one".to_owned(),
+        });
+    }
+    if bytes.len() < 4 {
+        return Err(Error::Truncated {
+            format: FORMAT,
+            found_bytes: bytes.len(),
+        });
+    }
     while let Some(length) = word(bytes, consumed_bytes) {
         let start = consumed_bytes.saturating_add(4);
         if length == MAGIC {

@@ -1,27 +1,10 @@
-//! The archive under construction.
+//! An archive in memory.
 
-use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use crate::entry::{Device, Header, Kind, Permissions};
+use crate::entry::{Attributes, Device, Kind, Permissions};
 use crate::error::Error;
-
-/// Name of the end mark.
-const TRAILER: &str = "TRAILER!!!";
-/// Longest name or link target that the kernel takes, with the final NUL (`PATH_MAX`).
-const PATH_MAX: usize = 4096;
-/// Every header, name and content starts on a multiple of this.
-const ALIGNMENT: usize = 4;
-/// The finished archive is a multiple of this, as `cpio` and the kernel's `gen_init_cpio` make it.
-const BLOCK: usize = 512;
-
-/// Whether other entries can lie in an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
-    Entries,
-    Nothing,
-}
+use crate::heads::Heads;
 
 /// A newc archive: entries are appended, [`Archive::finish`] gives the bytes.
 ///
@@ -41,8 +24,7 @@ enum Holds {
 #[derive(Debug, Default)]
 pub struct Archive {
     bytes: Vec<u8>,
-    names: BTreeMap<String, Holds>,
-    last_inode: u32,
+    heads: Heads,
 }
 
 impl Archive {
@@ -56,8 +38,8 @@ impl Archive {
     ///
     /// # Errors
     /// [`Error`] names the reason; nothing was added.
-    pub fn folder(&mut self, name: &str, permissions: Permissions) -> Result<(), Error> {
-        self.add(name, permissions, &Kind::Folder)
+    pub fn folder(&mut self, name: &str, attributes: impl Into<Attributes>) -> Result<(), Error> {
+        self.add(name, attributes, &Kind::Folder, &[])
     }
 
     /// Adds a folder and those above it, each unless it is there already, as `rwxr-xr-x`.
@@ -66,16 +48,8 @@ impl Archive {
     /// [`Error::BadName`], [`Error::NameTooLong`], or [`Error::MissingFolder`] when a part of the
     /// path is an entry that is not a folder.
     pub fn folders(&mut self, name: &str) -> Result<(), Error> {
-        let ends = name
-            .match_indices('/')
-            .map(|(index, _)| index)
-            .chain([name.len()]);
-        for end in ends {
-            let Some(part) = name.get(..end) else { break };
-            if self.names.get(part) != Some(&Holds::Entries) {
-                self.folder(part, Permissions::PROGRAM)?;
-            }
-        }
+        let heads = self.heads.folders(name)?;
+        self.bytes.extend(heads);
         Ok(())
     }
 
@@ -86,10 +60,28 @@ impl Archive {
     pub fn file(
         &mut self,
         name: &str,
-        permissions: Permissions,
+        attributes: impl Into<Attributes>,
         content: &[u8],
     ) -> Result<(), Error> {
-        self.add(name, permissions, &Kind::File(content))
+        self.linked_file(name, &[], attributes, content)
+    }
+
+    /// Adds a regular file with several names.
+    ///
+    /// # Errors
+    /// [`Error`] names the reason; nothing was added.
+    pub fn linked_file(
+        &mut self,
+        name: &str,
+        other_names: &[&str],
+        attributes: impl Into<Attributes>,
+        content: &[u8],
+    ) -> Result<(), Error> {
+        let kind = Kind::File {
+            bytes: u64::try_from(content.len()).unwrap_or(u64::MAX),
+            other_names,
+        };
+        self.add(name, attributes, &kind, content)
     }
 
     /// Adds a symbolic link to `target`.
@@ -97,13 +89,8 @@ impl Archive {
     /// # Errors
     /// [`Error`] names the reason; nothing was added.
     pub fn symlink(&mut self, name: &str, target: &str) -> Result<(), Error> {
-        if target.is_empty() || target.len() > PATH_MAX || target.contains('\0') {
-            return Err(Error::BadTarget {
-                name: name.to_string(),
-            });
-        }
         let all = Permissions::from_mode(0o777);
-        self.add(name, all, &Kind::Link(target.as_bytes()))
+        self.add(name, all, &Kind::Symlink(target), &[])
     }
 
     /// Adds a device node.
@@ -113,103 +100,32 @@ impl Archive {
     pub fn device(
         &mut self,
         name: &str,
-        permissions: Permissions,
+        attributes: impl Into<Attributes>,
         device: Device,
     ) -> Result<(), Error> {
-        self.add(name, permissions, &Kind::Device(device))
+        self.add(name, attributes, &Kind::Device(device), &[])
     }
 
     /// Ends the archive and gives its bytes.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
-        let none = Permissions::from_mode(0);
-        // The length of a constant name: 10 bytes and the NUL.
-        self.append(0, TRAILER, none, &Kind::End, 0, 11);
-        self.pad(BLOCK);
+        self.bytes.extend(self.heads.end());
         self.bytes
     }
 
-    fn add(&mut self, name: &str, permissions: Permissions, kind: &Kind<'_>) -> Result<(), Error> {
-        self.check_name(name)?;
-        let content = kind.content();
-        let file_size = u32::try_from(content.len()).map_err(|_too_large| Error::FileTooLarge {
-            name: name.to_string(),
-            len: u64::try_from(content.len()).unwrap_or(u64::MAX),
-        })?;
-        let name_size = name
-            .len()
-            .checked_add(1)
-            .filter(|size| *size <= PATH_MAX)
-            .and_then(|size| u32::try_from(size).ok())
-            .ok_or(Error::NameTooLong { len: name.len() })?;
-        let inode = self
-            .last_inode
-            .checked_add(1)
-            .ok_or(Error::TooManyEntries)?;
-        self.last_inode = inode;
-        let holds = match kind {
-            Kind::Folder => Holds::Entries,
-            Kind::File(_) | Kind::Link(_) | Kind::Device(_) | Kind::End => Holds::Nothing,
-        };
-        self.names.insert(name.to_string(), holds);
-        self.append(inode, name, permissions, kind, file_size, name_size);
-        Ok(())
-    }
-
-    fn check_name(&self, name: &str) -> Result<(), Error> {
-        let has_bad_part = name.split('/').any(|part| matches!(part, "" | "." | ".."));
-        // An entry called like the end mark would end the archive for every reader.
-        if has_bad_part || name.contains('\0') || name == TRAILER {
-            return Err(Error::BadName {
-                name: name.to_string(),
-            });
-        }
-        if self.names.contains_key(name) {
-            return Err(Error::Duplicate {
-                name: name.to_string(),
-            });
-        }
-        if let Some((parent, _)) = name.rsplit_once('/') {
-            if self.names.get(parent) != Some(&Holds::Entries) {
-                return Err(Error::MissingFolder {
-                    name: name.to_string(),
-                    parent: parent.to_string(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn append(
+    fn add(
         &mut self,
-        inode: u32,
         name: &str,
-        permissions: Permissions,
+        attributes: impl Into<Attributes>,
         kind: &Kind<'_>,
-        file_size: u32,
-        name_size: u32,
-    ) {
-        let header = Header {
-            inode,
-            permissions,
-            file_size,
-            name_size,
-        };
-        header.write(kind, &mut self.bytes);
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.bytes.push(0);
-        self.pad(ALIGNMENT);
-        self.bytes.extend_from_slice(kind.content());
-        self.pad(ALIGNMENT);
-    }
-
-    fn pad(&mut self, alignment: usize) {
-        let padded = self
-            .bytes
-            .len()
-            .checked_next_multiple_of(alignment)
-            .unwrap_or(self.bytes.len());
+        content: &[u8],
+    ) -> Result<(), Error> {
+        let head = self.heads.entry(name, attributes, kind)?;
+        self.bytes.extend(head.bytes);
+        self.bytes.extend_from_slice(content);
+        let padded = self.bytes.len().saturating_add(head.padding);
         self.bytes.resize(padded, 0);
+        Ok(())
     }
 }
 

@@ -16,7 +16,12 @@ const TYPE_CHARACTER: u32 = 0o020_000;
 /// `S_IFBLK`, of a block device.
 const TYPE_BLOCK: u32 = 0o060_000;
 
-/// Permission bits of an entry (`0o7777` at most; owner and group are always root).
+/// `S_IFIFO`, of a named pipe.
+const TYPE_FIFO: u32 = 0o010_000;
+/// `S_IFSOCK`, of a socket.
+const TYPE_SOCKET: u32 = 0o140_000;
+
+/// Permission bits of an entry (`0o7777` at most).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permissions(u32);
 
@@ -60,42 +65,75 @@ pub enum Device {
     },
 }
 
-/// What one entry is, with its content.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind<'a> {
-    Folder,
-    File(&'a [u8]),
-    Link(&'a [u8]),
-    Device(Device),
-    /// The end mark: no type, no permissions, no inode.
-    End,
+/// What a new entry has besides its name and its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits.
+    pub permissions: Permissions,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Seconds since 1970; a kernel without `CONFIG_INITRAMFS_PRESERVE_MTIME` takes no notice.
+    pub mtime: u32,
 }
 
-impl<'a> Kind<'a> {
-    /// Bytes that follow the name.
-    pub(crate) const fn content(&self) -> &'a [u8] {
-        match self {
-            Self::File(bytes) | Self::Link(bytes) => bytes,
-            Self::Folder | Self::Device(_) | Self::End => &[],
+impl From<Permissions> for Attributes {
+    /// Of root, and of no time: the same image whenever it is made.
+    fn from(permissions: Permissions) -> Self {
+        Self {
+            permissions,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
         }
     }
+}
 
+/// What a new entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// A folder.
+    Folder,
+    /// A file, whose content follows.
+    File {
+        /// Bytes of the content.
+        bytes: u64,
+        /// Its other names; the folders they lie in come before.
+        other_names: &'a [&'a str],
+    },
+    /// A symbolic link to here.
+    Symlink(&'a str),
+    /// A device node.
+    Device(Device),
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+impl Kind<'_> {
     const fn type_bits(&self) -> u32 {
         match self {
             Self::Folder => TYPE_FOLDER,
-            Self::File(_) => TYPE_FILE,
-            Self::Link(_) => TYPE_LINK,
+            Self::File { .. } => TYPE_FILE,
+            Self::Symlink(_) => TYPE_LINK,
             Self::Device(Device::Character { .. }) => TYPE_CHARACTER,
             Self::Device(Device::Block { .. }) => TYPE_BLOCK,
-            Self::End => 0,
+            Self::Fifo => TYPE_FIFO,
+            Self::Socket => TYPE_SOCKET,
         }
     }
 
-    /// A folder has its entry and its `.`; everything else one name (hard links are not written).
-    const fn link_count(&self) -> u32 {
+    /// A folder has its entry and its `.`; everything else its names.
+    pub(crate) fn link_count(&self) -> u32 {
         match self {
             Self::Folder => 2,
-            Self::File(_) | Self::Link(_) | Self::Device(_) | Self::End => 1,
+            Self::File { other_names, .. } => {
+                let others = u32::try_from(other_names.len()).unwrap_or(u32::MAX);
+                others.saturating_add(1)
+            }
+            Self::Symlink(_) | Self::Device(_) | Self::Fifo | Self::Socket => 1,
         }
     }
 
@@ -104,42 +142,56 @@ impl<'a> Kind<'a> {
             Self::Device(Device::Character { major, minor } | Device::Block { major, minor }) => {
                 (*major, *minor)
             }
-            Self::Folder | Self::File(_) | Self::Link(_) | Self::End => (0, 0),
+            Self::Folder | Self::File { .. } | Self::Symlink(_) | Self::Fifo | Self::Socket => {
+                (0, 0)
+            }
         }
     }
 }
 
-/// The 13 numbers of a header in the order of the format.
-#[derive(Debug)]
+/// The numbers of a header that differ from entry to entry.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Header {
     pub(crate) inode: u32,
-    pub(crate) permissions: Permissions,
-    pub(crate) file_size: u32,
-    /// Length of the name with its NUL.
-    pub(crate) name_size: u32,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) link_count: u32,
+    pub(crate) mtime: u32,
+    pub(crate) device: (u32, u32),
 }
 
 impl Header {
-    /// Appends the 110 header bytes: the magic and 13 numbers of 8 hexadecimal digits.
-    pub(crate) fn write(&self, kind: &Kind<'_>, out: &mut Vec<u8>) {
-        let (device_major, device_minor) = kind.device_number();
-        let mtime = 0;
-        let (uid, gid) = (0, 0);
+    pub(crate) fn new(inode: u32, attributes: Attributes, kind: &Kind<'_>) -> Self {
+        Self {
+            inode,
+            mode: kind.type_bits() | attributes.permissions.bits(),
+            uid: attributes.uid,
+            gid: attributes.gid,
+            link_count: kind.link_count(),
+            mtime: attributes.mtime,
+            device: kind.device_number(),
+        }
+    }
+
+    /// Appends the 110 header bytes: the magic and 13 numbers of 8 hexadecimal digits. `name_bytes`
+    /// has the NUL in it.
+    pub(crate) fn write(&self, name_bytes: u32, content_bytes: u32, out: &mut Vec<u8>) {
         let checksum = 0;
         out.extend_from_slice(MAGIC);
         for number in [
             self.inode,
-            kind.type_bits() | self.permissions.bits(),
-            uid,
-            gid,
-            kind.link_count(),
-            mtime,
-            self.file_size,
+            self.mode,
+            self.uid,
+            self.gid,
+            self.link_count,
+            self.mtime,
+            content_bytes,
             0,
             0,
-            device_major,
-            device_minor,
-            self.name_size,
+            self.device.0,
+            self.device.1,
+            name_bytes,
             checksum,
         ] {
             push_hex(number, out);

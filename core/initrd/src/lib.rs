@@ -1,6 +1,7 @@
 //! Initramfs images: the newc cpio format that Linux unpacks into its root at boot, alone or compressed.
 //!
 //! [`read`] goes through an image as the kernel does and stops where it stops.
+//! [`Tree`] is the root it leaves behind.
 //! [`Archive`] takes entries in order and gives the archive's bytes. It refuses what the kernel
 //! would skip in silence: a name longer than `PATH_MAX`, an entry whose folder is not there, a
 //! file of 4 GiB or more. The same entries always give the same bytes (no clock, no host inode
@@ -23,11 +24,23 @@
 extern crate alloc;
 
 mod archive;
+mod block;
+mod check;
 mod entry;
 mod error;
+mod heads;
 mod reader;
+mod tree;
 
 pub use archive::Archive;
-pub use entry::{Device, Permissions};
+pub use block::BlockImage;
+pub use check::{Finding, Kernel, Topic, Verdict, check};
+pub use decompress::Format;
+pub use entry::{Attributes, Device, Kind, Permissions};
 pub use error::Error;
-pub use reader::{BootConfig, EntryKind, Member, ReadEntry, Refusal, Refused, Seen, read};
+pub use heads::{Head, Heads};
+pub use reader::{
+    BootConfig, Contents, EntryKind, Member, ReadEntry, Refusal, Refused, Rules, Seen, UnpackFn,
+    read,
+};
+pub use tree::{Loss, Node, Tree};

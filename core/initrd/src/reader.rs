@@ -6,18 +6,23 @@
 
 mod bootconfig;
 mod cpio;
+mod passing;
+
+use core::fmt;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use decompress::{Format, decompress};
 
 pub use bootconfig::BootConfig;
 pub use cpio::{EntryKind, ReadEntry};
 
-use cpio::Cpio;
+use cpio::{Cpio, Failed};
+use passing::Passing;
 
 /// What is seen of an image, in its order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
     /// An archive starts: a plain one, or a compressed member.
     Member(Member),
@@ -30,6 +35,74 @@ pub enum Seen<'a> {
         /// Why.
         why: &'static str,
     },
+    /// The end mark of an archive: what follows is no hard link to what came before.
+    Trailer,
+    /// The member that started last ends here in the image; zeros may follow it.
+    MemberEnd {
+        /// Where.
+        offset: usize,
+    },
+}
+
+/// Unpacks the stream that some bytes start with, to at most so many bytes: gives them piece by piece, and
+/// says how long the stream is.
+pub type UnpackFn<'a> =
+    dyn Fn(Format, &[u8], usize, &mut dyn FnMut(&[u8])) -> Result<usize, decompress::Error> + 'a;
+
+/// What becomes of the contents of files in compressed members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// They are seen, for which a member is unpacked as a whole.
+    Kept,
+    /// They pass: little memory is taken, and entries are seen up to where a stream breaks off.
+    Passed,
+}
+
+/// By what an image is read.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// Bytes that a member may unpack to.
+    pub limit_bytes: usize,
+    /// Says of each compressed form whether the kernel has it.
+    pub is_configured: &'a dyn Fn(Format) -> bool,
+    /// Unpacks a member.
+    pub unpack_fn: &'a UnpackFn<'a>,
+    /// What becomes of contents.
+    pub contents: Contents,
+}
+
+impl Rules<'_> {
+    /// A kernel that has every form, and the decoders of the crate `decompress`.
+    #[must_use]
+    pub fn new(limit_bytes: usize) -> Self {
+        Self {
+            limit_bytes,
+            is_configured: &|_| true,
+            unpack_fn: &unpack_whole,
+            contents: Contents::Kept,
+        }
+    }
+}
+
+fn unpack_whole(
+    format: Format,
+    bytes: &[u8],
+    limit_bytes: usize,
+    to: &mut dyn FnMut(&[u8]),
+) -> Result<usize, decompress::Error> {
+    let unpacked = decompress(format, bytes, limit_bytes)?;
+    to(&unpacked.data);
+    Ok(unpacked.consumed_bytes)
+}
+
+impl fmt::Debug for Rules<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let configured = Format::ALL.map(|format| (self.is_configured)(format));
+        f.debug_struct("Rules")
+            .field("limit_bytes", &self.limit_bytes)
+            .field("configured", &configured)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A part of an image.
@@ -39,10 +112,6 @@ pub struct Member {
     pub offset: usize,
     /// What it is compressed in; `None` of a plain archive.
     pub format: Option<Format>,
-    /// Its bytes in the image; of a plain archive, 0: its end is found as it is read.
-    pub bytes: usize,
-    /// What it unpacks to.
-    pub unpacked_bytes: usize,
 }
 
 /// Why the kernel does not take an image, or not all of it; the first words are the kernel's.
@@ -117,14 +186,16 @@ pub struct Refused {
     pub why: Refusal,
 }
 
-/// Reads an image. `is_configured` says of each compressed form whether the kernel has it.
+/// Reads an image.
+///
+/// Of a member whose stream breaks off nothing is seen. The kernel may have unpacked its first entries by
+/// then: how many is its decoder's matter.
 ///
 /// # Errors
 /// [`Refused`]: everything before it was given to `seen`.
 pub fn read(
     image: &[u8],
-    limit_bytes: usize,
-    is_configured: &dyn Fn(Format) -> bool,
+    rules: &Rules<'_>,
     seen: &mut dyn FnMut(Seen<'_>),
 ) -> Result<(), Refused> {
     let image = match BootConfig::find(image) {
@@ -138,16 +209,15 @@ pub fn read(
             seen(Seen::Member(Member {
                 offset: at,
                 format: None,
-                bytes: 0,
-                unpacked_bytes: 0,
             }));
             at = at.saturating_add(plain(rest, at, seen)?);
+            seen(Seen::MemberEnd { offset: at });
         } else if first == 0 {
             let zeros = rest.iter().position(|&byte| byte != 0);
             at = at.saturating_add(zeros.unwrap_or(rest.len()));
         } else {
-            let bytes = member(rest, at, limit_bytes, is_configured, seen)?;
-            at = at.saturating_add(bytes);
+            at = at.saturating_add(member(rest, at, rules, seen)?);
+            seen(Seen::MemberEnd { offset: at });
         }
     }
     Ok(())
@@ -170,8 +240,7 @@ fn plain(rest: &[u8], offset: usize, seen: &mut dyn FnMut(Seen<'_>)) -> Result<u
 fn member(
     rest: &[u8],
     offset: usize,
-    limit_bytes: usize,
-    is_configured: &dyn Fn(Format) -> bool,
+    rules: &Rules<'_>,
     seen: &mut dyn FnMut(Seen<'_>),
 ) -> Result<usize, Refused> {
     let refused = |why| Refused {
@@ -180,18 +249,13 @@ fn member(
         why,
     };
     let format = Format::of(rest).ok_or_else(|| refused(unknown(rest)))?;
-    if !is_configured(format) {
+    if !(rules.is_configured)(format) {
         return Err(refused(Refusal::NotConfigured { format }));
     }
-    let unpacked = decompress(format, rest, limit_bytes);
-    let unpacked = unpacked.map_err(|error| refused(error.into()))?;
     seen(Seen::Member(Member {
         offset,
         format: Some(format),
-        bytes: unpacked.consumed_bytes,
-        unpacked_bytes: unpacked.data.len(),
     }));
-    let mut cpio = Cpio::new(&unpacked.data, 0);
     let inside = |(at, why)| Refused {
         offset,
         inside: Some(at),
@@ -201,14 +265,31 @@ fn member(
             why
         },
     };
+    if rules.contents == Contents::Passed {
+        let mut passing = Passing::new();
+        let mut to = |piece: &[u8]| passing.push(piece, seen);
+        let bytes = (rules.unpack_fn)(format, rest, rules.limit_bytes, &mut to);
+        let bytes = bytes.map_err(|error| refused(error.into()))?;
+        passing.finish().map_err(inside)?;
+        return Ok(bytes);
+    }
+    let mut data = Vec::new();
+    let mut to = |piece: &[u8]| data.extend_from_slice(piece);
+    let bytes = (rules.unpack_fn)(format, rest, rules.limit_bytes, &mut to);
+    let bytes = bytes.map_err(|error| refused(error.into()))?;
+    unpacked(&data, seen).map_err(inside)?;
+    Ok(bytes)
+}
+
+/// Entries of a member and what is between them.
+fn unpacked(data: &[u8], seen: &mut dyn FnMut(Seen<'_>)) -> Result<(), Failed> {
+    let mut cpio = Cpio::new(data, 0);
     loop {
         match cpio.next_byte() {
-            None => return Ok(unpacked.consumed_bytes),
-            Some(b'0') => cpio.entry(seen).map_err(inside)?,
-            Some(0) => cpio.zeros().map_err(inside)?,
-            Some(found) => {
-                return Err(inside((cpio.position(), Refusal::JunkWithin { found })));
-            }
+            None => return Ok(()),
+            Some(b'0') => cpio.entry(seen)?,
+            Some(0) => cpio.zeros()?,
+            Some(found) => return Err((cpio.position(), Refusal::JunkWithin { found })),
         }
     }
 }
@@ -227,3 +308,6 @@ fn unknown(rest: &[u8]) -> Refusal {
     };
     Refusal::InvalidMagic { found, hint }
 }
+
+#[cfg(test)]
+mod tests;

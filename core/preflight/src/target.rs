@@ -1,6 +1,6 @@
 //! The next kernel, as far as its files tell.
 
-use initrd::{EntryKind, Refused, Seen};
+use initrd::{EntryKind, Refused, Rules, Seen};
 use kimage::{Arm64Image, BzImage, KernelConfig, Packing, Tags, UnpackError, unpack};
 
 use crate::cmdline::CommandLine;
@@ -124,23 +124,22 @@ impl InitrdFacts {
         let is_configured = |format: decompress::Format| {
             config.is_none_or(|config| config.is_built_in(format.initramfs_option()))
         };
-        let answer = initrd::read(
-            image,
-            MAX_MEMBER_BYTES,
-            &is_configured,
-            &mut |seen| match seen {
-                Seen::Member(member) => formats.extend(member.format),
-                Seen::Entry(entry) => {
-                    let name = entry.name.strip_prefix(b"./").unwrap_or(entry.name);
-                    let name = name.strip_prefix(b"/").unwrap_or(name);
-                    let can_run = matches!(entry.kind, EntryKind::File | EntryKind::Symlink);
-                    if name == wanted.as_bytes() {
-                        has_init = can_run;
-                    }
+        let rules = Rules {
+            is_configured: &is_configured,
+            ..Rules::new(MAX_MEMBER_BYTES)
+        };
+        let answer = initrd::read(image, &rules, &mut |seen| match seen {
+            Seen::Member(member) => formats.extend(member.format),
+            Seen::Entry(entry) => {
+                let name = entry.name.strip_prefix(b"./").unwrap_or(entry.name);
+                let name = name.strip_prefix(b"/").unwrap_or(name);
+                let can_run = matches!(entry.kind, EntryKind::File | EntryKind::Symlink);
+                if name == wanted.as_bytes() {
+                    has_init = can_run;
                 }
-                Seen::Skipped { .. } => {}
-            },
-        );
+            }
+            Seen::Skipped { .. } | Seen::Trailer | Seen::MemberEnd { .. } => {}
+        });
         Self {
             bytes: u64::try_from(image.len()).unwrap_or(u64::MAX),
             formats,

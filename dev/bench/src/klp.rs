@@ -3,39 +3,17 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use kernel_build::LivepatchFiles;
 
-use crate::sample::Spread;
-
-/// How often the memory of a running program is looked at.
-const LOOK: Duration = Duration::from_millis(1);
+use crate::contender::{self, Contender, Runs};
 
 /// Copies of the object that is measured.
 const BEFORE: &str = "before.o";
 const AFTER: &str = "after.o";
-
-/// Programs that run one after another, and count together.
-#[derive(Debug)]
-struct Contender {
-    name: &'static str,
-    program: PathBuf,
-    /// Arguments of each run, in a folder of its own.
-    calls: Vec<Vec<OsString>>,
-    threads: Option<u32>,
-}
-
-/// Times and peak memory of the runs of one contender.
-#[derive(Debug, Default)]
-struct Runs {
-    milliseconds: Vec<f64>,
-    peak_kib: u64,
-}
 
 /// Measures checksums and comparisons of `vmlinux.o`, and of six of it in one object; prints medians and ratios.
 ///
@@ -101,6 +79,8 @@ fn contender(name: &'static str, program: &Path, calls: &[&[&str]], object: &Pat
         name,
         program: program.to_owned(),
         calls: calls.iter().map(with_object).collect(),
+        input: None,
+        sync: None,
         threads: None,
     }
 }
@@ -126,14 +106,9 @@ fn pair(name: &'static str, program: &Path, of: PairOf) -> Contender {
         name,
         program: program.to_owned(),
         calls,
+        input: None,
+        sync: None,
         threads: None,
-    }
-}
-
-impl Contender {
-    fn on_one_thread(mut self) -> Self {
-        self.threads = Some(1);
-        self
     }
 }
 
@@ -151,10 +126,16 @@ fn measure(
             // Objtool writes into its input.
             fs::copy(object, folder.join(BEFORE))?;
             fs::copy(object, folder.join(AFTER))?;
-            run(contender, folder, found)?;
+            contender.run(folder, found)?;
         }
     }
-    print(title, object, contenders, &found)
+    let mib = fs::metadata(object)?.len() / 1024 / 1024;
+    contender::print(
+        &format!("{title}, {mib} MiB"),
+        "objtool",
+        contenders,
+        &found,
+    )
 }
 
 /// Six copies of an object in one; symbols of each have a prefix of their own.
@@ -188,74 +169,4 @@ fn finish(command: &mut Command) -> Result<()> {
         bail!("run {command:?}: {status}");
     }
     Ok(())
-}
-
-fn run(contender: &Contender, folder: &Path, runs: &mut Runs) -> Result<()> {
-    let start = Instant::now();
-    for call in &contender.calls {
-        let mut command = Command::new(&contender.program);
-        command
-            .args(call)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        if let Some(threads) = contender.threads {
-            command.env("RAYON_NUM_THREADS", threads.to_string());
-        }
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("run {command:?}"))?;
-        runs.peak_kib = runs.peak_kib.max(watch(&mut child)?);
-    }
-    runs.milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
-    Ok(())
-}
-
-/// Waits for the end; returns the highest peak of resident memory that was seen, in KiB.
-fn watch(child: &mut Child) -> Result<u64> {
-    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
-    let mut peak = 0;
-    loop {
-        if let Some(end) = child.try_wait()? {
-            if !end.success() {
-                bail!("the measured program failed: {end}");
-            }
-            return Ok(peak);
-        }
-        peak = peak.max(high_water(&status).unwrap_or(0));
-        thread::sleep(LOOK);
-    }
-}
-
-fn high_water(status: &Path) -> Option<u64> {
-    let text = fs::read_to_string(status).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-fn print(title: &str, object: &Path, contenders: &[Contender], found: &[Runs]) -> Result<()> {
-    let mib = fs::metadata(object)?.len() / 1024 / 1024;
-    println!("\n{title}, {mib} MiB; median (least..most), ratios over objtool");
-    let spread = |runs: &Runs| Spread::of(runs.milliseconds.clone()).context("no runs");
-    let first = found.first().context("no runs")?;
-    let peer = spread(first)?;
-    for (contender, runs) in contenders.iter().zip(found) {
-        let own = spread(runs)?;
-        println!(
-            "{:<34} {:>7.0} ms ({:.0}..{:.0}) {:>6.1}x   {:>5} MiB {:>6.1}x",
-            contender.name,
-            own.median,
-            own.least,
-            own.most,
-            peer.median / own.median,
-            runs.peak_kib / 1024,
-            ratio(first.peak_kib, runs.peak_kib),
-        );
-    }
-    Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a ratio with one digit")]
-fn ratio(peer: u64, own: u64) -> f64 {
-    peer as f64 / own.max(1) as f64
 }

@@ -1,5 +1,5 @@
 //! Measurements beside a peer, in one run: handovers ([`handover`]), kernel symbols ([`ksyms`]), SFrame data
-//! ([`sframe`]), checksums of a kernel's objects ([`klp()`]), and live updates ([`update()`]).
+//! ([`sframe`]), checksums of a kernel's objects ([`klp()`]), initramfs images ([`initrd()`]), and live updates ([`update()`]).
 //!
 //! # Live updates
 //!
@@ -18,14 +18,17 @@
 //! Every moment is read from the processor's counter, which runs through the jump. Repetitions are
 //! interleaved, so that a busy machine meets all alike. Nothing is asserted.
 
+mod contender;
 mod guest;
 pub mod handover;
+mod initrd;
 mod klp;
 pub mod ksyms;
 mod sample;
 pub mod sframe;
 mod table;
 
+pub use initrd::initrd;
 pub use klp::klp;
 
 use std::path::Path;

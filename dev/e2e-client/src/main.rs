@@ -6,6 +6,7 @@
 //! the services that the guest does not have.
 
 mod bare_kexec;
+mod block;
 mod carry;
 mod composed_kexec;
 mod content;
@@ -18,6 +19,7 @@ mod participant;
 mod service;
 mod stamp;
 mod supervised;
+mod tree;
 
 /// Prints a line at once: scenarios wait for it.
 macro_rules! say {
@@ -72,6 +74,10 @@ enum Task {
     Memcached(memcached::Arguments),
     /// Try to make a session whose name is taken.
     DuplicateSession(device::DuplicateArguments),
+    /// Make a file a block device until a signal ends this.
+    Loop(block::Arguments),
+    /// Say what is on a file system.
+    Tree(tree::Arguments),
     /// Keep /dev/liveupdate open until a signal ends it.
     HoldDevice {
         /// Wait until this file is there.
@@ -127,6 +133,8 @@ fn main() -> anyhow::Result<()> {
         Task::InSession => supervised::in_session(),
         Task::Load { kernel } => bare_kexec::load(&kernel),
         Task::Unload => Ok(kexec_sys::unload()?),
+        Task::Loop(arguments) => block::run(&arguments),
+        Task::Tree(arguments) => tree::run(&arguments),
         Task::Offer(arguments) => offer::run(&arguments),
         Task::Prepare => participant::answer("prepare"),
         Task::Freeze => participant::answer("freeze"),

@@ -12,7 +12,7 @@ use klp_checksum::{Program, Rule, Transcript};
 
 use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
-use crate::{sframe, sframe_walk, symbols};
+use crate::{initramfs, sframe, sframe_walk, symbols};
 
 /// Something that parses.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,21 @@ pub struct Target {
     pub parse: fn(&[u8]),
     /// Good input.
     pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Bytes a run may take whatever its input.
+const BASE: usize = 4 << 20;
+/// The largest dictionary that a stream of lzma or xz may ask for, and the largest window of zstd.
+const DICTIONARY: usize = 256 << 20;
+
+impl Target {
+    /// Bytes that a run may take whatever its input.
+    pub fn base_bytes(&self) -> usize {
+        match self.name {
+            "decompress" | "initramfs" => BASE + DICTIONARY,
+            _ => BASE,
+        }
+    }
 }
 
 /// Everything that is fuzzed.
@@ -46,6 +61,16 @@ pub const TARGETS: &[Target] = &[
         name: "bzimage",
         parse: bzimage,
         seeds: bzimage_seeds,
+    },
+    Target {
+        name: "initramfs",
+        parse: initramfs::image,
+        seeds: initramfs::image_seeds,
+    },
+    Target {
+        name: "decompress",
+        parse: initramfs::streams,
+        seeds: initramfs::stream_seeds,
     },
     Target {
         name: "journal",

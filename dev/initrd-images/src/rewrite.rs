@@ -86,33 +86,64 @@ pub(crate) fn old_format(archive: &[u8]) -> Vec<u8> {
 
 /// An archive of one file whose name's field is longer than the name, which aligns its content.
 pub(crate) fn padded_name() -> Vec<u8> {
-    let name = b"padded";
-    let name_bytes = 400 - HEADER;
-    let content = b"starts at byte 400\n";
-    let numbers = [
-        7,
-        0o100_644,
-        0,
-        0,
-        1,
-        0,
-        content.len(),
-        0,
-        0,
-        0,
-        0,
-        name_bytes,
-        0,
-    ];
-    let mut archive = b"070701".to_vec();
-    for number in numbers {
-        archive.extend(format!("{number:08X}").bytes());
+    let mut entry = Raw::new("padded", 0o100_644, b"starts at byte 400\n");
+    entry.name.resize(400 - HEADER, 0);
+    entry.bytes()
+}
+
+/// An entry as it is said, whatever the kernel makes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    /// With its NUL.
+    name: Vec<u8>,
+    mode: u32,
+    content: Vec<u8>,
+    inode: u32,
+    nlink: u32,
+}
+
+impl Raw {
+    pub(crate) fn new(name: &str, mode: u32, content: &[u8]) -> Self {
+        Self {
+            name: [name.as_bytes(), b"\0"].concat(),
+            mode,
+            content: content.to_vec(),
+            inode: 7,
+            nlink: 1,
+        }
     }
-    archive.extend(name);
-    archive.resize(400, 0);
-    archive.extend(content);
-    archive.resize(archive.len().next_multiple_of(4), 0);
-    archive
+
+    /// One of several names of a file.
+    pub(crate) fn linked(name: &str, content: &[u8], inode: u32) -> Self {
+        Self {
+            inode,
+            nlink: 2,
+            ..Self::new(name, 0o100_644, content)
+        }
+    }
+
+    /// Header, name and content; owner, group and time are not those of the others.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let (name, content) = (length(&self.name), length(&self.content));
+        let (owner, group, time) = (1000, 100, 1_700_000_000);
+        let links = self.nlink;
+        let numbers = [
+            self.inode, self.mode, owner, group, links, time, content, 0, 0, 0, 0, name, 0,
+        ];
+        let mut bytes = b"070701".to_vec();
+        for number in numbers {
+            bytes.extend(format!("{number:08X}").bytes());
+        }
+        for part in [&self.name, &self.content] {
+            bytes.extend(part);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        bytes
+    }
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// Boot configuration as it stands behind an image.
@@ -122,7 +153,7 @@ pub(crate) fn boot_config(text: &[u8]) -> Vec<u8> {
     while !(config.len() + 8 + 12).is_multiple_of(4) {
         config.push(b'\n');
     }
-    let bytes = u32::try_from(config.len()).unwrap_or_else(|error| unreachable!("{error}"));
+    let bytes = length(&config);
     let sum = config.iter().map(|&byte| u32::from(byte)).sum::<u32>();
     config.extend(bytes.to_le_bytes());
     config.extend(sum.to_le_bytes());

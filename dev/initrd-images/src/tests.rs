@@ -1,12 +1,14 @@
 //! The crate `initrd` against the list.
 
-use initrd::{BootConfig, Seen, read};
+use initrd::{BootConfig, Contents, Kernel, Rules, Seen, check, read};
 use preflight::{Check, Running, Target, Verdict};
 use proptest::prelude::*;
 
 use super::*;
 
 const LIMIT: usize = 64 << 20;
+/// What ours says where Linux has the words of a decoder.
+const DECODER: &str = "decompressor failed";
 
 fn main_archive() -> Vec<u8> {
     let mut archive = Archive::new();
@@ -22,7 +24,7 @@ fn main_archive() -> Vec<u8> {
 /// Names of what is unpacked, and the complaint.
 fn unpacked(image: &[u8]) -> (Vec<String>, Option<String>) {
     let mut names = Vec::new();
-    let answer = read(image, LIMIT, &|_| true, &mut |seen| {
+    let answer = read(image, &Rules::new(LIMIT), &mut |seen| {
         if let Seen::Entry(entry) = seen {
             names.push(String::from_utf8_lossy(entry.name).into_owned());
         }
@@ -42,6 +44,9 @@ fn every_image_is_taken_or_refused_as_linux_does() {
             Boots => found == (true, None),
             BootsAnd(words) => has_program && error.as_deref().unwrap_or("").starts_with(words),
             Fails(words) => !has_program && error.as_deref().unwrap_or("").starts_with(words),
+            FailsInDecoder(_) | StopsInDecoder(_) => {
+                !has_program && error.as_deref().unwrap_or("").starts_with(DECODER)
+            }
         };
         assert!(fits, "{}: {:?}, found {found:?}", case.name, case.expected);
         if case.expected == Boots {
@@ -69,6 +74,7 @@ fn the_check_of_the_next_kernel_says_the_same() {
             Boots => (Verdict::Ok, "with /init"),
             BootsAnd(words) => (Verdict::Unknown, words),
             Fails(words) => (Verdict::Refused, words),
+            FailsInDecoder(_) | StopsInDecoder(_) => (Verdict::Refused, DECODER),
         };
         assert_eq!(finding.verdict, verdict, "{}: {finding:?}", case.name);
         assert!(
@@ -79,10 +85,33 @@ fn the_check_of_the_next_kernel_says_the_same() {
     }
 }
 
+/// What `luoctl initrd check` says of each, of a kernel that has everything.
+#[test]
+fn the_findings_are_as_linux_takes_them() {
+    let kernel = Kernel {
+        option_fn: &|_| Some(true),
+        init: "/init",
+    };
+    for case in cases(&main_archive()) {
+        let findings = check(&case.image, &Rules::new(LIMIT), &kernel);
+        let worst = findings.iter().map(|finding| finding.verdict).max();
+        let expected = match case.expected {
+            Boots => initrd::Verdict::Ok,
+            BootsAnd(_) => initrd::Verdict::Warning,
+            Fails(_) | FailsInDecoder(_) | StopsInDecoder(_) => initrd::Verdict::Refused,
+        };
+        assert_eq!(worst, Some(expected), "{}: {findings:#?}", case.name);
+    }
+}
+
 #[test]
 fn a_form_the_kernel_lacks_is_named_with_its_option() {
     let image = pack::zstd(&main_archive());
-    let answer = read(&image, LIMIT, &|_| false, &mut |_| {});
+    let rules = Rules {
+        is_configured: &|_| false,
+        ..Rules::new(LIMIT)
+    };
+    let answer = read(&image, &rules, &mut |_| {});
     let error = answer.unwrap_err().why.to_string();
     assert!(error.contains("CONFIG_RD_ZSTD"), "{error}");
 }
@@ -97,6 +126,22 @@ fn boot_configuration_is_found_with_its_sum() {
     let at = found.offset;
     damaged[at] ^= 1;
     assert!(!BootConfig::find(&damaged).unwrap().is_intact);
+}
+
+/// Whoever goes on behind a member must have come further.
+#[test]
+fn the_start_of_a_member_at_the_end_is_refused() {
+    let main = main_archive();
+    for case in cases(&main) {
+        let starts = (2..20).filter_map(|length| case.image.get(..length));
+        for start in starts.filter(|start| start[0] != b'0') {
+            let (names, error) = unpacked(&[&main[..], start].concat());
+            assert!(names.iter().any(|name| name == "init"));
+            // For the kernel a frame of lz4 may end behind its magic number.
+            let is_whole = start == [0x02, 0x21, 0x4c, 0x18];
+            assert_eq!(error.is_none(), is_whole, "{}: {start:02x?}", case.name);
+        }
+    }
 }
 
 #[test]
@@ -116,6 +161,43 @@ fn what_linux_cuts_without_a_word_is_told() {
             .unwrap()
             .starts_with("junk at the end of compressed archive")
     );
+}
+
+/// What is seen but for contents, and whether all of it was.
+fn read_by(image: &[u8], rules: &Rules<'_>) -> (Vec<String>, bool) {
+    let mut seen = Vec::new();
+    let answer = read(image, rules, &mut |found| match found {
+        Seen::Entry(entry) => {
+            let mut entry = entry.clone();
+            entry.content = &[];
+            seen.push(format!("{entry:?}"));
+        }
+        other => seen.push(format!("{other:?}")),
+    });
+    (seen, answer.is_ok())
+}
+
+#[test]
+fn both_decoders_of_zstd_take_the_same_images_also_in_pieces() {
+    let mut archive = Archive::new();
+    let content = b"content ".repeat(40_000);
+    archive
+        .file("init", Permissions::PROGRAM, &content)
+        .unwrap();
+    let main = archive.finish();
+    for case in cases(&main) {
+        let slow = read_by(&case.image, &Rules::new(LIMIT));
+        let fast = Rules {
+            limit_bytes: LIMIT,
+            ..initrd_files::rules()
+        };
+        assert_eq!(read_by(&case.image, &fast), slow, "{}", case.name);
+        let passed = Rules {
+            contents: Contents::Passed,
+            ..fast
+        };
+        assert_eq!(read_by(&case.image, &passed), slow, "{}", case.name);
+    }
 }
 
 proptest! {

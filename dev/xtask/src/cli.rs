@@ -1,5 +1,6 @@
 //! The commands, as typed.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -140,6 +141,14 @@ enum BenchCommand {
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },
+    /// Measure how fast initramfs images of 800 MB are listed and built, beside 3cpio.
+    ///
+    /// The peer is built from its crate, once.
+    Initrd {
+        /// Runs of each program; they take turns.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
     /// Measure how long calls take on the emulated machine, in microseconds.
     Emulator {
         /// Calls of each kind.
@@ -171,6 +180,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             measure("bench-sframe", &["--runs", &runs.to_string()])?;
         }
         Task::Bench(BenchCommand::Klp { runs }) => bench_klp(runs)?,
+        Task::Bench(BenchCommand::Initrd { runs }) => bench_initrd(runs)?,
         Task::Bench(BenchCommand::Emulator { calls }) => bench_emulator(calls)?,
         Task::Fuzz {
             count,
@@ -223,14 +233,27 @@ fn bench_klp(runs: usize) -> Result<()> {
     let Some(files) = kernel.livepatch() else {
         bail!("{} lost its livepatch files", kernel.folder.display());
     };
+    let klp = optimised(&workspace, "klp")?;
+    let folder = workspace.target.join("xtask-logs").join("bench-klp");
+    bench::klp(&klp, &files, runs, &folder)
+}
+
+fn bench_initrd(runs: usize) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let luoctl = optimised(&workspace, "luoctl")?;
+    let folder = workspace.target.join("xtask-logs").join("bench-initrd");
+    bench::initrd(&luoctl, runs, &folder)
+}
+
+/// Builds a program as its users have it, and says where it is.
+fn optimised(workspace: &Workspace, package: &str) -> Result<PathBuf> {
     let mut cargo = std::process::Command::new(env!("CARGO"));
-    let build = ["build", "--quiet", "--release", "-p", "klp"];
+    let build = ["build", "--quiet", "--release", "-p", package];
     let built = cargo.current_dir(&workspace.root).args(build).status()?;
     if !built.success() {
-        bail!("klp does not build: {built}");
+        bail!("{package} does not build: {built}");
     }
-    let folder = workspace.target.join("xtask-logs").join("bench-klp");
-    bench::klp(&workspace.target.join("release/klp"), &files, runs, &folder)
+    Ok(workspace.target.join("release").join(package))
 }
 
 fn bench_handover(gib: u64, runs: usize) -> Result<()> {

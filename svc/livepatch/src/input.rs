@@ -1,11 +1,9 @@
 //! [`Input`]: the bytes of a file.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use elf_index::Object;
-use memmap_sys::FileMap;
+use memmap_sys::FileBytes;
 
 use crate::error::Error;
 
@@ -13,13 +11,7 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Input {
     path: PathBuf,
-    bytes: Bytes,
-}
-
-#[derive(Debug)]
-enum Bytes {
-    Mapped(FileMap),
-    Read(Vec<u8>),
+    bytes: FileBytes,
 }
 
 impl Input {
@@ -29,21 +21,10 @@ impl Input {
     ///
     /// [`Error::Read`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Read {
+        let bytes = FileBytes::open(path).map_err(|source| Error::Read {
             path: path.to_owned(),
             source,
-        };
-        let file = File::open(path).map_err(failed)?;
-        let mut copy = file.try_clone().map_err(failed)?;
-        let bytes = match FileMap::map(file) {
-            Ok(map) => Bytes::Mapped(map),
-            // Somebody may write it, or the file system has no leases: then a copy is what stays the same.
-            Err(_refused) => {
-                let mut bytes = Vec::new();
-                copy.read_to_end(&mut bytes).map_err(failed)?;
-                Bytes::Read(bytes)
-            }
-        };
+        })?;
         Ok(Self {
             path: path.to_owned(),
             bytes,
@@ -59,10 +40,7 @@ impl Input {
     /// The file's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Mapped(map) => map,
-            Bytes::Read(bytes) => bytes,
-        }
+        &self.bytes
     }
 
     /// Indexes the file as an object.
@@ -83,20 +61,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-
-    #[test]
-    fn a_file_that_somebody_may_write_is_read_all_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        fs::write(&path, b"bytes").unwrap();
-        let writer = File::options().append(true).open(&path).unwrap();
-        let input = Input::open(&path).unwrap();
-        assert_eq!(input.bytes(), b"bytes");
-        assert!(matches!(input.bytes, Bytes::Read(_)));
-        drop(writer);
-        let input = Input::open(&path).unwrap();
-        assert!(matches!(input.bytes, Bytes::Mapped(_)));
-    }
 
     #[test]
     fn a_file_that_is_no_object_is_named() {

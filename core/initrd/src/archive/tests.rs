@@ -177,7 +177,43 @@ fn refused_entry_leaves_the_archive_as_it_was() {
     archive.file("b/c", Permissions::DATA, b"2").unwrap_err();
     archive.symlink("l", "").unwrap_err();
     assert_eq!(archive.bytes, before);
-    assert_eq!(archive.last_inode, 1);
+    archive
+        .linked_file("b", &["c", "b"], Permissions::DATA, b"3")
+        .unwrap_err();
+    archive.file("b", Permissions::DATA, b"4").unwrap();
+    let names: Vec<_> = read(&archive.finish())
+        .into_iter()
+        .map(|seen| seen.name)
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+/// GNU cpio makes one file of them, with the content that comes with the last name.
+#[test]
+fn names_of_one_file_come_with_one_inode() {
+    let mut archive = Archive::new();
+    let attributes = Attributes {
+        permissions: Permissions::DATA,
+        uid: 7,
+        gid: 8,
+        mtime: 9,
+    };
+    archive
+        .linked_file("a", &["b"], attributes, b"shared")
+        .unwrap();
+    let mut tree = crate::Tree::new();
+    let image = archive.finish();
+    crate::read(&image, &crate::Rules::new(0), &mut |seen| {
+        if let crate::Seen::Entry(entry) = seen {
+            tree.unpack(entry, entry.content.to_vec()).unwrap();
+        }
+    })
+    .unwrap();
+    for name in [&b"a"[..], b"b"] {
+        let node = tree.find(name).unwrap();
+        assert_eq!((&node.content[..], node.names), (&b"shared"[..], 2));
+        assert_eq!((node.uid, node.gid, node.mtime), (7, 8, 9));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Refusal, Seen};
 
 /// Bytes of a header: a magic of six, and thirteen numbers of eight hexadecimal digits.
-const HEADER: usize = 110;
+pub(super) const HEADER: usize = 110;
 const PATH_MAX: usize = 4096;
 const TRAILER: &[u8] = b"TRAILER!!!";
 
@@ -63,8 +63,12 @@ pub struct ReadEntry<'a> {
     pub inode: (u32, u32, u32),
     /// The device of a device node: major, minor.
     pub device: (u32, u32),
-    /// Content of a file, target of a link.
+    /// Bytes of its content.
+    pub bytes: usize,
+    /// Content of a file, target of a link; of a file nothing, where contents are passed over.
     pub content: &'a [u8],
+    /// Where the content starts: in the image, or in what the compressed member unpacks to.
+    pub content_offset: usize,
 }
 
 /// An archive, and how far it was read.
@@ -76,7 +80,7 @@ pub(super) struct Cpio<'a> {
 }
 
 /// An error and where in the bytes it is.
-type Failed = (usize, Refusal);
+pub(super) type Failed = (usize, Refusal);
 
 impl<'a> Cpio<'a> {
     pub(super) const fn new(bytes: &'a [u8], base: usize) -> Self {
@@ -123,44 +127,19 @@ impl<'a> Cpio<'a> {
     pub(super) fn entry(&mut self, seen: &mut dyn FnMut(Seen<'_>)) -> Result<(), Failed> {
         let start = self.at;
         let header = Header::read(self.take(HEADER)?).map_err(|why| (start, why))?;
-        let kind = EntryKind::of(header.mode);
-        let has_name = (1..=PATH_MAX).contains(&header.name_bytes);
-        let reads_body = match kind {
-            Some(EntryKind::Symlink) => header.body_bytes <= PATH_MAX,
-            Some(EntryKind::File) => true,
-            _ => header.body_bytes == 0,
-        };
-        let name_at = self.at;
         let name = self.take(name_field(header.name_bytes))?;
-        let whole = name.get(..header.name_bytes).unwrap_or_default();
-        let name = whole.split(|&byte| byte == 0).next().unwrap_or_default();
+        let content_offset = self.base.saturating_add(self.at);
         let content = self.take(header.body_bytes)?;
         self.skip_to_word()?;
-        if !has_name || !reads_body {
-            let why = if has_name {
-                "its content is longer than such an entry may have"
-            } else {
-                "its name is empty or longer than 4096 bytes"
-            };
-            seen(Seen::Skipped { name, why });
-            return self.zeros();
-        }
-        if whole.last() != Some(&0) {
-            let what = "a name without its NUL";
-            return Err((name_at, Refusal::Malformed { what }));
-        }
-        if name == TRAILER {
-            return self.zeros();
-        }
-        let Some(kind) = kind else {
-            let why = "its mode is of no kind of file";
-            seen(Seen::Skipped { name, why });
-            return self.zeros();
+        let whole = Whole {
+            start,
+            header: &header,
+            name,
+            content,
+            content_offset,
+            sum: header.is_summed.then(|| sum(content)),
         };
-        if kind == EntryKind::File && header.is_summed {
-            check(content, header.sum).map_err(|why| (start, why))?;
-        }
-        seen(Seen::Entry(&header.entry(name, kind, content)));
+        whole.tell(seen)?;
         self.zeros()
     }
 
@@ -174,22 +153,85 @@ impl<'a> Cpio<'a> {
 }
 
 /// `N_ALIGN()`: a name's field, which with the header in front ends at a multiple of 4.
-const fn name_field(name_bytes: usize) -> usize {
+pub(super) const fn name_field(name_bytes: usize) -> usize {
     (name_bytes.saturating_add(1) & !3).saturating_add(2)
 }
 
-fn check(content: &[u8], stated: u32) -> Result<(), Refusal> {
-    let found = content
-        .iter()
-        .fold(0_u32, |sum, &byte| sum.wrapping_add(u32::from(byte)));
-    if found == stated {
-        Ok(())
-    } else {
-        Err(Refusal::Checksum { found, stated })
+/// The sum of a content in an archive with sums.
+fn sum(content: &[u8]) -> u32 {
+    add_up(0, content)
+}
+
+/// Goes on with a sum.
+pub(super) fn add_up(sum: u32, content: &[u8]) -> u32 {
+    let bytes = content.iter();
+    bytes.fold(sum, |sum, &byte| sum.wrapping_add(u32::from(byte)))
+}
+
+/// An entry that is there to its end.
+pub(super) struct Whole<'e> {
+    /// Where it starts.
+    pub(super) start: usize,
+    pub(super) header: &'e Header,
+    /// The name's field: with padding.
+    pub(super) name: &'e [u8],
+    /// The content, or nothing of a file whose content is passed over.
+    pub(super) content: &'e [u8],
+    pub(super) content_offset: usize,
+    /// The sum of the content, if the archive has sums.
+    pub(super) sum: Option<u32>,
+}
+
+impl Whole<'_> {
+    /// Tells what the kernel makes of it.
+    pub(super) fn tell(&self, seen: &mut dyn FnMut(Seen<'_>)) -> Result<(), Failed> {
+        let header = self.header;
+        let kind = EntryKind::of(header.mode);
+        let has_name = (1..=PATH_MAX).contains(&header.name_bytes);
+        let whole = self.name.get(..header.name_bytes).unwrap_or_default();
+        let name = whole.split(|&byte| byte == 0).next().unwrap_or_default();
+        if !has_name || !header.has_fitting_body() {
+            let why = if has_name {
+                "its content is longer than such an entry may have"
+            } else {
+                "its name is empty or longer than 4096 bytes"
+            };
+            seen(Seen::Skipped { name, why });
+            return Ok(());
+        }
+        if whole.last() != Some(&0) {
+            let what = "a name without its NUL";
+            let at = self.start.saturating_add(HEADER);
+            return Err((at, Refusal::Malformed { what }));
+        }
+        if name == TRAILER {
+            seen(Seen::Trailer);
+            return Ok(());
+        }
+        let Some(kind) = kind else {
+            let why = "its mode is of no kind of file";
+            seen(Seen::Skipped { name, why });
+            return Ok(());
+        };
+        let entry = ReadEntry {
+            content_offset: self.content_offset,
+            ..header.entry(name, kind, self.content)
+        };
+        seen(Seen::Entry(&entry));
+        // The kernel sums up what it has written: the file stays.
+        let found = self.sum.filter(|_| kind == EntryKind::File);
+        match found.filter(|found| *found != header.sum) {
+            None => Ok(()),
+            Some(found) => {
+                let stated = header.sum;
+                Err((self.start, Refusal::Checksum { found, stated }))
+            }
+        }
     }
 }
 
-struct Header {
+#[derive(Clone, Copy)]
+pub(super) struct Header {
     inode: (u32, u32, u32),
     mode: u32,
     uid: u32,
@@ -197,14 +239,28 @@ struct Header {
     nlink: u32,
     mtime: u32,
     device: (u32, u32),
-    name_bytes: usize,
-    body_bytes: usize,
+    pub(super) name_bytes: usize,
+    pub(super) body_bytes: usize,
     sum: u32,
-    is_summed: bool,
+    pub(super) is_summed: bool,
 }
 
 impl Header {
-    fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+    /// Whether the kernel reads on: a link has a target of some length, a folder has no content.
+    pub(super) fn has_fitting_body(&self) -> bool {
+        match EntryKind::of(self.mode) {
+            Some(EntryKind::Symlink) => self.body_bytes <= PATH_MAX,
+            Some(EntryKind::File) => true,
+            _ => self.body_bytes == 0,
+        }
+    }
+
+    /// Whether its content is told in any case: where a link leads.
+    pub(super) fn is_link(&self) -> bool {
+        EntryKind::of(self.mode) == Some(EntryKind::Symlink) && self.has_fitting_body()
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let found = bytes.first_chunk().copied().unwrap_or_default();
         let is_summed = match &found {
             b"070701" => false,
@@ -260,7 +316,9 @@ impl Header {
             mtime: self.mtime,
             inode: self.inode,
             device: self.device,
+            bytes: self.body_bytes,
             content,
+            content_offset: 0,
         }
     }
 }

@@ -19,10 +19,12 @@ mod failures;
 mod handover;
 mod harness;
 mod host;
+mod initramfs;
 mod kvcache;
 mod malformed;
 mod many;
 mod misbehaviour;
+mod mounts;
 mod participants;
 mod planned;
 mod platform;
@@ -32,6 +34,7 @@ mod selftests;
 mod soak;
 mod symbols;
 mod systemd;
+mod tuning;
 mod unfinished;
 mod unmodified;
 mod update;
@@ -41,7 +44,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 9] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 12] = [
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",
@@ -54,10 +57,12 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 9] = [
         handover::scenarios,
         "the memory of a stopped guest, as Linux lays it out",
     ),
+    (initramfs::scenarios, "how Linux unpacks an image"),
     (
         malformed::scenarios,
         "what Linux does with a handover that is damaged",
     ),
+    (mounts::scenarios, "the mounts of a Linux of its own"),
     (
         planned::scenarios,
         "whether Linux takes a handover that luoctl composed",
@@ -70,6 +75,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 9] = [
         selftests::scenarios,
         "dev/luo-cases runs the kernel's own tests on the emulated machine",
     ),
+    (tuning::scenarios, "an ext4 file system of Linux"),
     (symbols::scenarios, "the symbols of a running Linux"),
     (
         systemd::scenarios,

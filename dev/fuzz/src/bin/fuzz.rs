@@ -16,8 +16,6 @@ use fuzz::{Plan, TARGETS, run};
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// Bytes a run may take whatever its input.
-const BASE: usize = 4 << 20;
 /// Bytes a run may take for each byte of its input.
 const FACTOR: usize = 16;
 
@@ -67,7 +65,7 @@ fn main() -> anyhow::Result<()> {
             if arguments.trace {
                 println!("{} {number}", target.name);
             }
-            let limit = ALLOCATOR.allocated() + BASE + FACTOR * input.len();
+            let limit = ALLOCATOR.allocated() + target.base_bytes() + FACTOR * input.len();
             if ALLOCATOR.set_limit(limit).is_ok() {
                 parse();
             }

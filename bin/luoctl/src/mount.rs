@@ -1,0 +1,132 @@
+//! `luoctl mount`: mounted trees.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitCode;
+
+use mounts::{
+    AttributeFlags, Create, DetachedMount, FsContext, MountAttributes, MountError, MountInfo,
+    Param, Reach, Reuse, UpgradeError, upgrade,
+};
+use rustix::fs::{AtFlags, StatxFlags, statx};
+use rustix::io::Errno;
+use serde_json::{Value, json};
+
+use crate::cli::{Cli, MountCommand, UpgradeArgs};
+use crate::failure::{Failure, chain};
+use crate::output::{self, Layout};
+
+/// Options of a mount, not of its file system.
+const ATTRIBUTES: [(&str, AttributeFlags); 4] = [
+    ("ro", AttributeFlags::RDONLY),
+    ("nosuid", AttributeFlags::NOSUID),
+    ("nodev", AttributeFlags::NODEV),
+    ("noexec", AttributeFlags::NOEXEC),
+];
+
+pub(crate) fn mount(cli: &Cli, command: &MountCommand) -> Result<ExitCode, Failure> {
+    let MountCommand::Upgrade(args) = command;
+    let new = new_tree(args).map_err(|error| refused(&error, &error))?;
+    let judge = |root: &File| expected(root, args.expect.as_deref());
+    let done = upgrade(&args.old, &new, &judge);
+    let done = done.map_err(|error| match &error {
+        UpgradeError::Mount(inner) => refused(&error, inner),
+        _ => failure(
+            &error,
+            16,
+            "left what was mounted as it was, unless it says otherwise",
+        ),
+    })?;
+    if cli.json {
+        let value = json!({ "old": described(&done.old), "new": described(&done.new) });
+        output::json(&value, Layout::Indented);
+    } else {
+        let (old, new) = (words(&done.old), words(&done.new));
+        output::text(&format!(
+            "{}: {old} is replaced by {new}",
+            args.old.display()
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn failure(error: &dyn std::error::Error, exit_code: u8, hint: &str) -> Failure {
+    Failure {
+        exit_code,
+        kind: "Mount",
+        message: format!("failed to {}", chain(error)),
+        hint: hint.to_owned(),
+    }
+}
+
+/// A call that failed: nothing was attached, or it is still beneath.
+fn refused(error: &dyn std::error::Error, cause: &MountError) -> Failure {
+    match cause.errno {
+        Errno::PERM | Errno::ACCESS => failure(error, 4, "run luoctl as root"),
+        _ => failure(error, 16, "what was mounted is mounted still"),
+    }
+}
+
+/// What is to be seen, which nobody sees yet.
+fn new_tree(args: &UpgradeArgs) -> Result<DetachedMount, MountError> {
+    let Some(fs_type) = &args.fs_type else {
+        return DetachedMount::clone_of(&args.new, Reach::Tree, MountAttributes::default());
+    };
+    let context = FsContext::<Create>::open(fs_type)?;
+    context.set("source", Param::String(&args.new.to_string_lossy()))?;
+    let mut set = AttributeFlags::empty();
+    for option in &args.options {
+        let attribute = ATTRIBUTES.iter().find(|(name, _)| name == option);
+        set |= attribute.map_or(AttributeFlags::empty(), |(_, flag)| *flag);
+        match option.split_once('=') {
+            Some((key, value)) => context.set(key, Param::String(value))?,
+            // A device that is only read must be opened so.
+            None if attribute.is_none() || option == "ro" => context.set(option, Param::Flag)?,
+            None => {}
+        }
+    }
+    let (mount, _context) = context.create(Reuse::Refuse)?.mount()?;
+    let attributes = MountAttributes {
+        set,
+        ..MountAttributes::default()
+    };
+    if !set.is_empty() {
+        mount.set_attributes(Reach::One, attributes)?;
+    }
+    Ok(mount)
+}
+
+/// Whether a tree has what it must have.
+fn expected(root: &File, expect: Option<&Path>) -> Result<(), String> {
+    let Some(path) = expect else { return Ok(()) };
+    // From the root of the tree, wherever that is.
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    let found = statx(root, relative, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
+    match found {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(format!("{} in it: {errno}", relative.display())),
+    }
+}
+
+fn described(mount: &MountInfo) -> Value {
+    json!({
+        "id": mount.id.number(),
+        "type": mount.fs_type,
+        "source": mount.source,
+        "root": mount.root,
+        "mount_point": mount.mount_point,
+        "options": mount.options,
+    })
+}
+
+fn words(mount: &MountInfo) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    let (kind, source, root) = (&mount.fs_type, &mount.source, &mount.root);
+    let id = mount.id.number();
+    format!(
+        "{} of {}, {} (mount {id})",
+        text(kind),
+        text(source),
+        text(root)
+    )
+}
