@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{checksum, diff, explain, show};
+use crate::{checksum, diff, explain, link, show};
 
 /// Looks into objects of two kernel builds: what changed, and what of it can be livepatched
 #[derive(Debug, clap::Parser)]
@@ -20,6 +20,7 @@ enum Command {
     Checksum(checksum::Checksum),
     Diff(diff::Diff),
     Explain(explain::Explain),
+    Link(link::Link),
     Show(show::Show),
 }
 
@@ -30,6 +31,7 @@ impl Cli {
             Command::Checksum(checksum) => checksum.run(output)?,
             Command::Diff(diff) => diff.run(output)?,
             Command::Explain(explain) => explain.run(output)?,
+            Command::Link(link) => link.run(output)?,
             Command::Show(show) => show.run(output)?,
         };
         output.flush()?;

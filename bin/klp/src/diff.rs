@@ -12,7 +12,14 @@ use livepatch::{Comparison, Input};
 use crate::plan::PlanOptions;
 
 /// Exit code when a change cannot be livepatched.
-const REFUSED: u8 = 3;
+pub(crate) const REFUSED: u8 = 3;
+
+/// Whether a change can be livepatched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Possible,
+    Refused,
+}
 
 /// Tells what changed between two builds of an object, and which changes cannot be livepatched
 ///
@@ -57,12 +64,15 @@ impl Diff {
         if difference.changed.is_empty() && difference.refusals.is_empty() {
             writeln!(output, "nothing changed")?;
         }
-        self.plan.run(&self.orig, &found, output)?;
-        Ok(if difference.refusals.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(REFUSED)
-        })
+        let [orig, _] = &inputs;
+        let verdict = self.plan.run(orig, &found, output)?;
+        Ok(
+            if difference.refusals.is_empty() && verdict == Verdict::Possible {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(REFUSED)
+            },
+        )
     }
 }
 

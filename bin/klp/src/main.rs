@@ -9,6 +9,7 @@ mod checksum;
 mod cli;
 mod diff;
 mod explain;
+mod link;
 mod names;
 mod output;
 mod plan;

@@ -41,4 +41,20 @@ pub enum Error {
         /// Why.
         source: klp_diff::FilesDiffer,
     },
+    /// The symbols of a linked file cannot be read.
+    #[error("read the symbols of {}", path.display())]
+    Symbols {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: kernel_symbols::module::ElfError,
+    },
+    /// A file cannot be written.
+    #[error("write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }

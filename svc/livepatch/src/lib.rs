@@ -7,8 +7,12 @@ mod checksums;
 mod comparison;
 mod error;
 mod input;
+mod linked;
+mod output;
 
 pub use checksums::{Checksum, checksums};
 pub use comparison::Comparison;
 pub use error::Error;
 pub use input::Input;
+pub use linked::{LinkedFile, object_name};
+pub use output::write_whole;
