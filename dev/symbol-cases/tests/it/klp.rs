@@ -51,10 +51,12 @@ fn findings(patch: &[u8]) -> Vec<Finding> {
         Target {
             live: &vmlinux,
             loading: None,
+            traced: None,
         },
         Target {
             live: &live,
             loading: Some(&loading),
+            traced: None,
         },
     ];
     check(&Module::parse(patch).unwrap(), &targets)
