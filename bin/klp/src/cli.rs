@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{checksum, diff, explain, link, show};
+use crate::{checksum, diff, explain, link, show, verify};
 
 /// Looks into objects of two kernel builds: what changed, and what of it can be livepatched
 #[derive(Debug, clap::Parser)]
@@ -22,6 +22,7 @@ enum Command {
     Explain(explain::Explain),
     Link(link::Link),
     Show(show::Show),
+    Verify(verify::Verify),
 }
 
 impl Cli {
@@ -33,6 +34,7 @@ impl Cli {
             Command::Explain(explain) => explain.run(output)?,
             Command::Link(link) => link.run(output)?,
             Command::Show(show) => show.run(output)?,
+            Command::Verify(verify) => verify.run(output)?,
         };
         output.flush()?;
         Ok(code)

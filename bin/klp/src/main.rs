@@ -14,6 +14,7 @@ mod names;
 mod output;
 mod plan;
 mod show;
+mod verify;
 
 fn main() -> ExitCode {
     let mut output = io::BufWriter::new(io::stdout().lock());

@@ -49,6 +49,9 @@ pub enum Error {
         /// Why.
         source: kernel_symbols::module::ElfError,
     },
+    /// A file cannot be read, or unpacked.
+    #[error(transparent)]
+    File(#[from] symbol_files::FileError),
     /// A file cannot be written.
     #[error("write {}", path.display())]
     Write {

@@ -9,6 +9,7 @@ mod error;
 mod input;
 mod linked;
 mod output;
+mod verification;
 
 pub use checksums::{Checksum, checksums};
 pub use comparison::Comparison;
@@ -16,3 +17,4 @@ pub use error::Error;
 pub use input::Input;
 pub use linked::{LinkedFile, object_name};
 pub use output::write_whole;
+pub use verification::Verification;

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::input::Input;
 
 /// Where a module is laid out: no position depends on it.
-const BASE: u64 = 0xffff_ffff_c000_0000;
+pub(crate) const BASE: u64 = 0xffff_ffff_c000_0000;
 
 /// A linked file with its symbols.
 #[derive(Debug)]
