@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+mod build;
 mod checksum;
 mod cli;
 mod diff;

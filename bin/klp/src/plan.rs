@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use elf_index::{SectionId, SymbolId};
 use klp_abi::{KlpSymbol, VMLINUX};
-use klp_diff::{Exports, Inputs, LinkedPositions, Obstacle, Plan, Reach};
+use klp_diff::{Exports, Inputs, LinkedPositions, Plan, Reach};
 use klp_module::{Change, extract};
-use livepatch::{Comparison, Input, LinkedFile, object_name, write_whole};
+use livepatch::{Comparison, Input, LinkedFile, object_name, words, write_whole};
 
 use crate::diff::Verdict;
 
@@ -224,44 +224,8 @@ impl Planned<'_, '_, '_> {
 
     fn obstacles(&self, output: &mut dyn Write) -> io::Result<()> {
         for obstacle in &self.plan.obstacles {
-            match *obstacle {
-                Obstacle::SpecialLayout { section } => writeln!(
-                    output,
-                    "REFUSED: section {} is no array of entries that begin with a place: this kernel's layout is not known",
-                    self.section(section)
-                )?,
-                Obstacle::UnknownSpecial { section, function } => writeln!(
-                    output,
-                    "REFUSED {}: section {} says something about its inside, and a module without that would be wrong",
-                    self.name(function),
-                    self.section(section)
-                )?,
-                Obstacle::UnnamedCode { section, offset } => writeln!(
-                    output,
-                    "REFUSED: changed code goes on at {}+{offset:#x}, which no symbol names",
-                    self.section(section)
-                )?,
-                Obstacle::UnknownEnd { section, offset } => writeln!(
-                    output,
-                    "REFUSED: changed code uses {}+{offset:#x}, and nothing tells how much of it",
-                    self.section(section)
-                )?,
-                Obstacle::KeyInModule { section, key } => writeln!(
-                    output,
-                    "REFUSED {}: changed code depends on this key of a module ({}), which is not there yet when a livepatch is \
-                     loaded\n  hint: use static_key_enabled() for a static key, KLP_STATIC_CALL() for a static call",
-                    self.name(key),
-                    self.section(section)
-                )?,
-                Obstacle::RuntimeConstant { section, function } => writeln!(
-                    output,
-                    "REFUSED {}: it has a constant that the kernel computes while it starts ({}), and nobody would do that \
-                     for a module\n  hint: use the variable that the constant is made from",
-                    self.name(function),
-                    self.section(section)
-                )?,
-                _ => writeln!(output, "REFUSED: {obstacle:?}")?,
-            }
+            let text = words::obstacle(*obstacle, self.found.after.object());
+            writeln!(output, "REFUSED {text}")?;
         }
         Ok(())
     }

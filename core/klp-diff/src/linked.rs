@@ -40,6 +40,17 @@ pub enum Ambiguous {
 /// Bytes of a pointer.
 const POINTER_BYTES: u64 = 8;
 
+/// A function that has another size than it was linked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherSize<'d> {
+    /// Its name.
+    pub name: &'d str,
+    /// Bytes in the object.
+    pub object: u64,
+    /// Bytes in the linked file.
+    pub linked: u64,
+}
+
 /// Positions in a linked file.
 #[derive(Debug)]
 pub struct LinkedPositions<'a, 'o, 'd> {
@@ -113,6 +124,29 @@ impl<'a, 'o, 'd> LinkedPositions<'a, 'o, 'd> {
         self.table.positions(name, self.name).next().is_some()
     }
 
+    /// Functions whose size in the linked file is another: the object is not what it was linked from.
+    #[must_use]
+    pub fn other_sizes(&self) -> Vec<OtherSize<'d>> {
+        let mut found = Vec::new();
+        for (id, symbol) in self.object.symbols_with_ids() {
+            if !symbol.is_func() || symbol.size == 0 || symbol.place.section().is_none() {
+                continue;
+            }
+            let linked = self
+                .linked_id(id)
+                .and_then(|id| self.linked.symbol(id))
+                .map_or(symbol.size, |other| other.size);
+            if linked != symbol.size {
+                found.push(OtherSize {
+                    name: symbol.name,
+                    object: symbol.size,
+                    linked,
+                });
+            }
+        }
+        found
+    }
+
     fn choose(
         &self,
         name: &str,
@@ -148,9 +182,14 @@ impl<'a, 'o, 'd> LinkedPositions<'a, 'o, 'd> {
         if let Some(address) = self.by_number.get(&id) {
             return Some(Linked::At(*address));
         }
+        self.linked_at(self.linked_id(id)?)
+    }
+
+    /// The symbol of the linked file, by name and source file.
+    fn linked_id(&self, id: SymbolId) -> Option<SymbolId> {
         let symbol = self.object.symbol(id)?;
         if !symbol.is_local() {
-            return self.global(symbol.name);
+            return self.global_id(symbol.name);
         }
         let file = file_of(self.object, id)?;
         let found = self.files.the_one(self.object, self.linked, file)?;
@@ -158,16 +197,18 @@ impl<'a, 'o, 'd> LinkedPositions<'a, 'o, 'd> {
             let other = self.linked.symbol(id)?;
             (other.name == symbol.name && other.kind == symbol.kind).then_some(id)
         });
-        let first = same.next().filter(|_| same.next().is_none())?;
-        self.linked_at(first)
+        same.next().filter(|_| same.next().is_none())
     }
 
     fn global(&self, name: &str) -> Option<Linked> {
+        self.linked_at(self.global_id(name)?)
+    }
+
+    fn global_id(&self, name: &str) -> Option<SymbolId> {
         let mut globals = self.linked.symbols_with_ids().filter(|(_, symbol)| {
             symbol.name == name && !symbol.is_local() && symbol.place.section().is_some()
         });
-        let (id, _) = globals.next()?;
-        self.linked_at(id)
+        globals.next().map(|(id, _)| id)
     }
 
     fn linked_at(&self, id: SymbolId) -> Option<Linked> {
