@@ -59,12 +59,6 @@ impl<'t> Exports<'t> {
         (!namespace.is_empty() && !is_for_some).then_some(namespace)
     }
 
-    /// Tells whether the kernel exports a symbol to every module.
-    #[must_use]
-    pub fn is_for_everybody(&self, name: &str) -> bool {
-        self.reach(name) == Some(Reach::Exported)
-    }
-
     /// How an exported symbol is reached; `None` when nobody exports it, or the patched module does itself.
     pub(crate) fn reach(&self, name: &str) -> Option<Reach<'t>> {
         let (exporter, namespace) = self.by_name.get(name)?;

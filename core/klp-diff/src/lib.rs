@@ -41,7 +41,7 @@ pub use compare::{Difference, Refusal, compare};
 pub use correlate::{Correlation, FilesDiffer, correlate};
 pub use exempt::is_exempt;
 pub use exports::{Exports, WrongLine};
-pub use linked::{Ambiguous, LinkedPositions, OtherSize};
+pub use linked::{Ambiguous, Constant, LinkedPositions, OtherSize};
 pub use obstacle::Obstacle;
 pub use plan::{Inputs, Plan, Reach};
 pub use side::{Item, Scope, Side};

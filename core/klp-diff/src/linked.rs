@@ -32,17 +32,24 @@ pub enum Ambiguous {
         /// How many.
         count: usize,
     },
-    /// It is not one variable of the size of a pointer.
-    #[error("the linked file has no single variable of {POINTER_BYTES} bytes of that name")]
-    NoPointer,
 }
 
-/// Bytes of a pointer.
-const POINTER_BYTES: u64 = 8;
+/// A constant in an instruction of the running kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Constant<'a> {
+    /// Name of the function.
+    pub function: &'a str,
+    /// Its position.
+    pub position: u64,
+    /// Offset of the constant in it.
+    pub offset: u64,
+}
 
 /// A function that has another size than it was linked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherSize<'d> {
+    /// It, in the object.
+    pub symbol: SymbolId,
     /// Its name.
     pub name: &'d str,
     /// Bytes in the object.
@@ -102,20 +109,32 @@ impl<'a, 'o, 'd> LinkedPositions<'a, 'o, 'd> {
         self.choose(name, || self.global(name))
     }
 
-    /// The position of a variable that holds a pointer.
-    ///
-    /// # Errors
-    ///
-    /// [`Ambiguous`], also when it is something else.
-    pub fn position_of_pointer(&self, name: &str) -> Result<u64, Ambiguous> {
-        let mut same = self.linked.symbols().iter().filter(|symbol| {
-            symbol.name == name && symbol.is_object() && symbol.place.section().is_some()
+    /// Where the running kernel has a constant that it wrote into its instructions: the first place that a section of
+    /// them lists, in code that stays.
+    #[must_use]
+    pub fn constant(&self, section: &str) -> Option<Constant<'_>> {
+        let (_, list) = self.linked.section_named(section)?;
+        // Each entry is the distance from itself to the constant (`arch/x86/include/asm/runtime-const.h`, v7.3).
+        let (entries, _rest) = list.data.as_chunks::<4>();
+        let places = (0_u64..).zip(entries).map(|(number, entry)| {
+            let at = list.address.wrapping_add(number.wrapping_mul(4));
+            at.wrapping_add_signed(i64::from(i32::from_le_bytes(*entry)))
         });
-        let is_pointer = same.next().is_some_and(|symbol| symbol.size == POINTER_BYTES);
-        if !is_pointer || same.next().is_some() {
-            return Err(Ambiguous::NoPointer);
-        }
-        self.position_of_global(name)
+        places.into_iter().find_map(|place| {
+            let is_kept = self.linked.sections().iter().any(|code| {
+                let end = code.address.saturating_add(code.size);
+                code.name == ".text" && (code.address..end).contains(&place)
+            });
+            let found = self.table.lookup(place).filter(|_| is_kept)?;
+            let name = found.symbol().name().as_str()?;
+            let at = Linked::At(found.start());
+            let position = self.choose(name, || Some(at)).ok()?;
+            Some(Constant {
+                function: name,
+                position,
+                offset: found.offset_bytes(),
+            })
+        })
     }
 
     /// Tells whether a name is in the linked file.
@@ -138,6 +157,7 @@ impl<'a, 'o, 'd> LinkedPositions<'a, 'o, 'd> {
                 .map_or(symbol.size, |other| other.size);
             if linked != symbol.size {
                 found.push(OtherSize {
+                    symbol: id,
                     name: symbol.name,
                     object: symbol.size,
                     linked,

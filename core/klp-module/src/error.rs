@@ -52,7 +52,7 @@ pub enum Error {
         /// Bytes of the section.
         size: u64,
     },
-    /// An instruction with a constant of the running kernel that cannot be made to read a variable instead.
+    /// An instruction with a constant of the running kernel that cannot be made to read it.
     #[error("rewrite the instruction at {section}+{offset:#x}: its bytes are {found:02x?}, expected {expected}")]
     RuntimeConstant {
         /// Section of the instruction.
@@ -63,6 +63,12 @@ pub enum Error {
         found: [u8; 10],
         /// What is understood.
         expected: &'static str,
+    },
+    /// It is not known where the running kernel has a constant.
+    #[error("find the constant of {section} in the linked kernel: no function that stays has it")]
+    ConstantUnknown {
+        /// Section that lists such constants.
+        section: String,
     },
     /// Nothing is to be patched.
     #[error("make a module: no function changed")]

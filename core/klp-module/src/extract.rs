@@ -298,13 +298,13 @@ impl<'d> Extractor<'_, '_, 'd> {
         }
     }
 
-    /// Instructions with constants of the running kernel read their variables instead.
+    /// Instructions with constants of the running kernel read them there.
     fn constants(&mut self) -> Result<(), Error> {
         let object = self.change.after;
         for (id, header) in object.sections_with_ids() {
-            let Some(variable) = header.name.strip_prefix(SECTION_PREFIX) else {
+            if !header.name.starts_with(SECTION_PREFIX) {
                 continue;
-            };
+            }
             for reloc in object.relocs(id).iter() {
                 let place = object.symbol(reloc.symbol).and_then(|symbol| {
                     let offset = symbol.value.wrapping_add_signed(reloc.addend);
@@ -317,40 +317,33 @@ impl<'d> Extractor<'_, '_, 'd> {
                     continue;
                 };
                 let start = runtime_constant::rewrite(&mut section.data, &section.name, constant)?;
-                let name = self.variable(variable)?;
+                let (name, inside) = self.constant(header.name)?;
                 let offset = start.saturating_add(DISPLACEMENT_AT);
-                self.to_name(to, offset, R_X86_64_PC32.0, name, -4);
+                // The displacement counts from behind its four bytes and those of no operation.
+                let addend = inside.cast_signed().wrapping_sub(4);
+                self.to_name(to, offset, R_X86_64_PC32.0, name, addend);
             }
         }
         Ok(())
     }
 
-    /// A variable of the kernel that holds a pointer.
-    fn variable<'n>(&self, name: &'n str) -> Result<Name<'n>, Error> {
+    /// Where the running kernel has the constants of a section: a symbol, and the distance behind it.
+    fn constant(&self, section: &str) -> Result<(Name<'static>, u64), Error> {
         let Change {
-            exports,
-            positions,
-            patched,
-            ..
+            positions, patched, ..
         } = self.change;
-        let position = positions.position_of_pointer(name);
-        let position = position.map_err(|source| Error::Position {
-            name: name.into(),
+        let missing = || Error::ConstantUnknown {
+            section: section.into(),
+        };
+        let found = positions.constant(section).ok_or_else(missing)?;
+        let name = KlpSymbol::new(patched, found.function, found.position);
+        let name = name.map_err(|source| Error::Name {
+            symbol: found.function.into(),
             object: patched.into(),
             source,
         })?;
-        if exports.is_for_everybody(name) {
-            return Ok(Name::Plain(Cow::Borrowed(name)));
-        }
-        let symbol = KlpSymbol::new(patched, name, position).map_err(|source| Error::Name {
-            symbol: name.into(),
-            object: patched.into(),
-            source,
-        })?;
-        Ok(Name::Livepatch(
-            Cow::Owned(patched.into()),
-            symbol.to_string(),
-        ))
+        let name = Name::Livepatch(Cow::Owned(patched.into()), name.to_string());
+        Ok((name, found.offset))
     }
 
     /// Records the functions to replace, and the callbacks.

@@ -1,13 +1,14 @@
 //! Pointers that the kernel writes into its instructions while it starts.
 //!
 //! `runtime_const_ptr(sym)` is `movabs $0x0123456789abcdef, %reg` and an entry in the section `runtime_ptr_sym` with the
-//! place of the constant; the kernel puts the value of the variable there, once (`arch/x86/include/asm/runtime-const.h`,
-//! v7.3). Nobody does that in a module: the placeholder would stay. In a module the instruction reads the variable instead,
-//! whose value does not change any more: `mov sym(%rip), %reg`, with the same length.
+//! place of the constant; the kernel puts the value there, once (`arch/x86/include/asm/runtime-const.h`, v7.3). Nobody does
+//! that in a module: the placeholder would stay, and be used as a pointer or as the end of user space. Often no variable
+//! holds the value either, because nothing reads it. So in a module the instruction reads the constant out of an instruction
+//! of the running kernel: `mov function+offset(%rip), %reg`, with the same length.
 
 use crate::error::Error;
 
-/// Start of the names of sections that list such instructions; the name of the variable follows.
+/// Start of the names of sections that list such instructions.
 pub(crate) const SECTION_PREFIX: &str = "runtime_ptr_";
 
 /// Bytes of the instruction in front of the constant: a prefix and the code of the operation.
@@ -17,10 +18,10 @@ const LEN: usize = 10;
 /// Three bytes that do nothing.
 const NOP: [u8; 3] = [0x0f, 0x1f, 0x00];
 
-/// Offset of the displacement in the instruction that reads the variable.
+/// Offset of the displacement in the instruction that reads the constant.
 pub(crate) const DISPLACEMENT_AT: u64 = 3;
 
-/// Makes the instruction read its variable. `constant` is the offset of the constant in the section; returned is that of
+/// Makes the instruction read the constant elsewhere. `constant` is the offset of the constant in the section; returned is that of
 /// the instruction.
 pub(crate) fn rewrite(code: &mut [u8], section: &str, constant: u64) -> Result<u64, Error> {
     let wrong = |found| Error::RuntimeConstant {
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn every_register_is_loaded_from_the_variable() {
+    fn every_register_is_loaded_from_elsewhere() {
         for (rex, operation) in [0x48, 0x49]
             .into_iter()
             .flat_map(|rex| (0xb8..=0xbf).map(move |operation| (rex, operation)))

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use elf_index::Binding;
 use klp_abi::VMLINUX;
 use klp_diff::{Exports, Inputs, Plan};
 use klp_module::{Change, extract};
@@ -85,7 +86,17 @@ pub(super) fn compare(
     let linked = LinkedFile::new(&linked, name)?;
     let positions = linked.positions(&before_object);
     let mut compared = Compared::default();
+    let found = Comparison::new(
+        (&before_object, &pair.before),
+        (&after_object, &pair.after),
+    )?;
+    let is_changed = |id| found.difference.changed.iter().any(|(old, _)| *old == id);
     for size in positions.other_sizes() {
+        // A weak function that another one took the place of is not in the kernel, and need not be.
+        let symbol = before_object.symbol(size.symbol);
+        if symbol.is_some_and(|it| it.binding == Binding::WEAK) && !is_changed(size.symbol) {
+            continue;
+        }
         compared.refusals.push(Refusal::NotTheKernel {
             object: name.to_owned(),
             function: size.name.to_owned(),
@@ -93,10 +104,6 @@ pub(super) fn compare(
             linked: size.linked,
         });
     }
-    let found = Comparison::new(
-        (&before_object, &pair.before),
-        (&after_object, &pair.after),
-    )?;
     let exports = Exports::parse(exports, name).map_err(|source| Error::Exports {
         path: symvers.to_owned(),
         source,
