@@ -46,13 +46,17 @@ pub(crate) struct Build {
     #[arg(long, value_name = "FOLDER")]
     modules: Option<PathBuf>,
 
-    /// Where prepared trees and original objects are kept [default: klp in $XDG_CACHE_HOME or ~/.cache]
+    /// Where prepared trees and original objects are kept [default: klp in the cache folder of the user]
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
 
     /// The module [default: livepatch-NAME.ko, by the name of the first patch]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Keep the compared objects in this folder, for klp diff and klp explain
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
 
     /// Keep the livepatches that are loaded already, instead of replacing them
     #[arg(long)]
@@ -103,6 +107,7 @@ impl Build {
                 Replace::All
             },
             output,
+            keep: self.keep.clone(),
         })
     }
 
@@ -116,9 +121,9 @@ impl Build {
 
 /// The patches are read in another folder.
 fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let each = paths.iter().map(|path| {
-        std::path::absolute(path).with_context(|| format!("find {}", path.display()))
-    });
+    let each = paths
+        .iter()
+        .map(|path| std::path::absolute(path).with_context(|| format!("find {}", path.display())));
     each.collect()
 }
 

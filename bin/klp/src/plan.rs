@@ -22,7 +22,12 @@ pub(crate) struct PlanOptions {
     symvers: Option<PathBuf>,
 
     /// The kernel (vmlinux) or module (.ko) linked from ORIG, whose symbols decide positions [default for a module: ORIG]
-    #[arg(long, value_name = "FILE", requires = "symvers", visible_alias = "vmlinux")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "symvers",
+        visible_alias = "vmlinux"
+    )]
     linked: Option<PathBuf>,
 
     /// The patched module, or vmlinux [default: what ORIG says, else its file name]
@@ -88,7 +93,9 @@ impl PlanOptions {
         };
         let linked = linked.map(|input| LinkedFile::new(input, &name));
         let linked = linked.transpose()?;
-        let positions = linked.as_ref().map(|it| it.positions(found.before.object()));
+        let positions = linked
+            .as_ref()
+            .map(|it| it.positions(found.before.object()));
         planned.print(positions.as_ref(), output)?;
         planned.obstacles(output)?;
         if !plan.obstacles.is_empty() {

@@ -35,7 +35,12 @@ pub(crate) struct Verify {
     running: bool,
 
     /// Where the kernel tells what runs
-    #[arg(long, value_name = "FOLDER", default_value = "/sys", requires = "running")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "/sys",
+        requires = "running"
+    )]
     sys: PathBuf,
 
     /// Print JSON

@@ -59,6 +59,11 @@ impl<'t> Exports<'t> {
         (!namespace.is_empty() && !is_for_some).then_some(namespace)
     }
 
+    /// The module that is patched, or `vmlinux`.
+    pub(crate) const fn patched(&self) -> &'t str {
+        self.patched
+    }
+
     /// How an exported symbol is reached; `None` when nobody exports it, or the patched module does itself.
     pub(crate) fn reach(&self, name: &str) -> Option<Reach<'t>> {
         let (exporter, namespace) = self.by_name.get(name)?;

@@ -7,10 +7,13 @@ use alloc::vec::Vec;
 
 use elf_index::{Object, Section, SymbolId};
 
+use klp_abi::VMLINUX;
+
+use crate::exports::Exports;
 use crate::obstacle::Obstacle;
 use crate::plan::{Plan, Reach};
 use crate::special::{is_made_anew, is_special};
-use crate::target::Piece;
+use crate::target::{Piece, Target, target};
 
 /// Start of the names of sections that list instructions with constants, which the kernel writes into them
 /// (`include/asm-generic/vmlinux.lds.h`, `RUNTIME_CONST_VARIABLES`, v7.3).
@@ -46,12 +49,55 @@ pub(crate) fn about_copied_code(object: &Object<'_>, plan: &mut Plan<'_>) {
                     section: id,
                     function,
                 });
-            } else if is_inside && !is_pointer_constant(section) && !is_copied(plan, id, reloc.offset) {
+            } else if is_inside
+                && !is_pointer_constant(section)
+                && !is_copied(plan, id, reloc.offset)
+            {
                 found.push(Obstacle::UnknownSpecial {
                     section: id,
                     function,
                 });
             }
+        }
+    }
+    plan.obstacles.extend(found);
+}
+
+/// Sections of branches that a key switches, with the offset of the key in an entry (`include/linux/jump_label.h`,
+/// `include/linux/static_call_types.h`, v7.3).
+const KEYS: [(&str, u64); 2] = [("__jump_table", 8), (".static_call_sites", 4)];
+
+/// Branches are switched when a module is loaded. Symbols of the kernel are looked up before that, symbols of a module when
+/// that module is there.
+pub(crate) fn keys(object: &Object<'_>, exports: &Exports<'_>, plan: &mut Plan<'_>) {
+    let mut found = Vec::new();
+    for entry in &plan.entries {
+        let name = object.section(entry.section).map_or("", |it| it.name);
+        let Some((_, key_at)) = KEYS.iter().find(|(section, _)| *section == name) else {
+            continue;
+        };
+        let at = entry.start.saturating_add(*key_at);
+        let relocs = object.relocs(entry.section);
+        let Some(reloc) = relocs.within(at..at.saturating_add(1)).first() else {
+            continue;
+        };
+        let key = match target(object, *entry, &reloc) {
+            Target::Symbol(id)
+            | Target::Place {
+                symbol: Some(id), ..
+            } => id,
+            Target::None | Target::Place { symbol: None, .. } => continue,
+        };
+        let is_in_module = match plan.symbols.get(&key) {
+            Some(Reach::InModule { .. }) => true,
+            Some(Reach::InPatchedObject { .. } | Reach::Unknown) => exports.patched() != VMLINUX,
+            Some(Reach::Copied | Reach::Exported) | None => false,
+        };
+        if is_in_module {
+            found.push(Obstacle::KeyInModule {
+                section: entry.section,
+                key,
+            });
         }
     }
     plan.obstacles.extend(found);
@@ -91,7 +137,8 @@ fn function_at(
     code: &[(Piece, SymbolId)],
     (section, offset): (elf_index::SectionId, u64),
 ) -> Option<(SymbolId, bool)> {
-    let behind = code.partition_point(|(piece, _)| (piece.section, piece.start) <= (section, offset));
+    let behind =
+        code.partition_point(|(piece, _)| (piece.section, piece.start) <= (section, offset));
     let (piece, function) = code.get(behind.checked_sub(1)?)?;
     let is_in = piece.section == section && piece.contains(offset);
     is_in.then_some((*function, offset > piece.start))

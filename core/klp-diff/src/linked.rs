@@ -13,6 +13,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use elf_index::{Object, Section, SymbolId};
 use kernel_symbols::Table;
@@ -213,7 +214,7 @@ impl<'a, 'o, 'd> LinkedPositions<'a, 'o, 'd> {
         }
         let file = file_of(self.object, id)?;
         let found = self.files.the_one(self.object, self.linked, file)?;
-        let mut same = found.clone().filter_map(|id| {
+        let mut same = found.map(SymbolId).filter_map(|id| {
             let other = self.linked.symbol(id)?;
             (other.name == symbol.name && other.kind == symbol.kind).then_some(id)
         });
@@ -253,9 +254,6 @@ struct Files<'a> {
     by_name: BTreeMap<&'a str, Vec<(u32, u32)>>,
 }
 
-/// Numbers of symbols.
-type Numbers = core::iter::Map<core::ops::Range<u32>, fn(u32) -> SymbolId>;
-
 impl<'a> Files<'a> {
     fn new(linked: &Object<'a>) -> Self {
         let mut by_name: BTreeMap<&'a str, Vec<(u32, u32)>> = BTreeMap::new();
@@ -271,27 +269,25 @@ impl<'a> Files<'a> {
         object: &Object<'_>,
         linked: &Object<'_>,
         (name, first, behind): (&str, u32, u32),
-    ) -> Option<Numbers> {
-        let range = |first: u32, behind: u32| (first..behind).map(SymbolId as fn(u32) -> SymbolId);
-        let wanted: BTreeSet<&str> = local_names(object, range(first, behind)).collect();
+    ) -> Option<Range<u32>> {
+        let wanted: BTreeSet<&str> = local_names(object, first..behind).collect();
         let mut fitting = self.by_name.get(name)?.iter().filter(|(first, behind)| {
-            let found: BTreeSet<&str> = local_names(linked, range(*first, *behind)).collect();
+            let found: BTreeSet<&str> = local_names(linked, *first..*behind).collect();
             wanted.is_subset(&found)
         });
         let (first, behind) = *fitting.next().filter(|_| fitting.next().is_none())?;
-        Some(range(first, behind))
+        Some(first..behind)
     }
 }
 
 /// Names of functions and objects that stay: what of init code is discarded is in the linked file, too.
-fn local_names<'d>(
-    object: &Object<'d>,
-    ids: impl Iterator<Item = SymbolId>,
-) -> impl Iterator<Item = &'d str> {
-    ids.filter_map(|id| object.symbol(id).copied())
+fn local_names<'d>(object: &Object<'d>, numbers: Range<u32>) -> impl Iterator<Item = &'d str> {
+    numbers
+        .filter_map(|number| object.symbol(SymbolId(number)).copied())
         .filter(|symbol| {
             let section = object.section_of(symbol);
-            let is_kept = section.is_some_and(|it| it.is_alloc() && !it.name.starts_with(".discard"));
+            let is_kept =
+                section.is_some_and(|it| it.is_alloc() && !it.name.starts_with(".discard"));
             symbol.is_local() && is_kept && (symbol.is_func() || symbol.is_object())
         })
         .filter(|symbol| !symbol.name.starts_with(".L") && !symbol.name.starts_with("__UNIQUE_ID_"))

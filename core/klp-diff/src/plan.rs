@@ -16,7 +16,7 @@ use crate::exports::Exports;
 use crate::guard;
 use crate::obstacle::Obstacle;
 use crate::side::Side;
-use crate::special::SpecialEntries;
+use crate::special::{SpecialEntries, is_special};
 use crate::target::{Piece, Target, target};
 
 /// How a symbol of the patched object is reached from the module.
@@ -99,6 +99,7 @@ impl<'e> Plan<'e> {
             plan.obstacles.clear();
         }
         guard::about_copied_code(object, &mut plan);
+        guard::keys(object, exports, &mut plan);
         plan.obstacles.sort_unstable();
         plan.obstacles.dedup();
         plan
@@ -126,10 +127,9 @@ impl<'d> Planner<'_, '_, 'd, '_, '_> {
             for reloc in relocs {
                 self.follow(piece, &reloc);
             }
-            for entry in self.special.about(piece) {
-                if self.plan.entries.insert(entry) {
-                    self.open.push(entry);
-                }
+            let entries: Vec<Piece> = self.special.about(piece).collect();
+            for entry in entries {
+                self.take_entry(entry);
             }
         }
     }
@@ -171,6 +171,12 @@ impl<'d> Planner<'_, '_, 'd, '_, '_> {
         }
     }
 
+    fn take_entry(&mut self, entry: Piece) {
+        if self.plan.entries.insert(entry) {
+            self.open.push(entry);
+        }
+    }
+
     fn follow(&mut self, piece: Piece, reloc: &Reloc) {
         let (section, offset) = match target(self.object(), piece, reloc) {
             Target::None => return,
@@ -187,6 +193,17 @@ impl<'d> Planner<'_, '_, 'd, '_, '_> {
         };
         if header.is_text() {
             self.code(piece, reloc, section, offset);
+            return;
+        }
+        if is_special(&header) {
+            // A warning hands over its own entry.
+            match self.special.entry_at(section, offset) {
+                Some(entry) => self.take_entry(entry),
+                None => self
+                    .plan
+                    .obstacles
+                    .push(Obstacle::UnknownEnd { section, offset }),
+            }
             return;
         }
         match self.data(section, &header, offset) {

@@ -69,6 +69,8 @@ fn usual_size(section: &Section<'_>) -> Option<u64> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SpecialEntries {
     by_code: Vec<((SectionId, u64), Piece)>,
+    /// Entries by their own place.
+    entries: Vec<Piece>,
     replacements: Vec<Replacement>,
 }
 
@@ -95,11 +97,19 @@ impl SpecialEntries {
             }
         }
         entries.by_code.sort_unstable();
+        entries.entries = entries.by_code.iter().map(|(_, entry)| *entry).collect();
+        entries.entries.sort_unstable();
         entries
     }
 
     /// Whether each entry begins with a place.
-    fn read(&mut self, object: &Object<'_>, id: SectionId, section: &Section<'_>, size: u64) -> bool {
+    fn read(
+        &mut self,
+        object: &Object<'_>,
+        id: SectionId,
+        section: &Section<'_>,
+        size: u64,
+    ) -> bool {
         let mut starts = 0_u64;
         for reloc in object.relocs(id).iter() {
             if reloc.offset.checked_rem(size) != Some(0) {
@@ -131,6 +141,15 @@ impl SpecialEntries {
         let end = self.by_code.partition_point(|(code, _)| *code < last);
         let found = self.by_code.get(start..end).unwrap_or_default();
         found.iter().map(|(_, entry)| *entry)
+    }
+
+    /// The entry with a place: code may refer to its own.
+    pub(crate) fn entry_at(&self, section: SectionId, offset: u64) -> Option<Piece> {
+        let behind = self
+            .entries
+            .partition_point(|entry| (entry.section, entry.start) <= (section, offset));
+        let entry = *self.entries.get(behind.checked_sub(1)?)?;
+        (entry.section == section && entry.contains(offset)).then_some(entry)
     }
 
     /// The replacement with a place.

@@ -53,7 +53,9 @@ pub enum Error {
         size: u64,
     },
     /// An instruction with a constant of the running kernel that cannot be made to read it.
-    #[error("rewrite the instruction at {section}+{offset:#x}: its bytes are {found:02x?}, expected {expected}")]
+    #[error(
+        "rewrite the instruction at {section}+{offset:#x}: its bytes are {found:02x?}, expected {expected}"
+    )]
     RuntimeConstant {
         /// Section of the instruction.
         section: String,

@@ -146,7 +146,7 @@ impl<'d> Extractor<'_, '_, 'd> {
         match target(object, piece, reloc) {
             Target::None => Ok(()),
             Target::Symbol(id) => {
-                self.to_symbol(copied.section, offset, reloc.kind, id, reloc.addend)
+                self.refer_to_symbol(copied.section, offset, reloc.kind, id, reloc.addend)
             }
             Target::Place {
                 section,
@@ -171,12 +171,12 @@ impl<'d> Extractor<'_, '_, 'd> {
                 };
                 let inside = place.wrapping_sub(start).cast_signed();
                 let addend = inside.wrapping_add(bias);
-                self.to_symbol(copied.section, offset, reloc.kind, id, addend)
+                self.refer_to_symbol(copied.section, offset, reloc.kind, id, addend)
             }
         }
     }
 
-    fn to_symbol(
+    fn refer_to_symbol(
         &mut self,
         section: SectionNumber,
         offset: u64,
@@ -190,7 +190,7 @@ impl<'d> Extractor<'_, '_, 'd> {
             return Ok(());
         }
         let name = self.name(id)?;
-        self.to_name(section, offset, kind, name, addend);
+        self.refer_to_name(section, offset, kind, name, addend);
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl<'d> Extractor<'_, '_, 'd> {
         }
     }
 
-    fn to_name(
+    fn refer_to_name(
         &mut self,
         section: SectionNumber,
         offset: u64,
@@ -319,9 +319,9 @@ impl<'d> Extractor<'_, '_, 'd> {
                 let start = runtime_constant::rewrite(&mut section.data, &section.name, constant)?;
                 let (name, inside) = self.constant(header.name)?;
                 let offset = start.saturating_add(DISPLACEMENT_AT);
-                // The displacement counts from behind its four bytes and those of no operation.
+                // The displacement counts from behind its four bytes, where the instruction ends.
                 let addend = inside.cast_signed().wrapping_sub(4);
-                self.to_name(to, offset, R_X86_64_PC32.0, name, addend);
+                self.refer_to_name(to, offset, R_X86_64_PC32.0, name, addend);
             }
         }
         Ok(())

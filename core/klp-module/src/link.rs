@@ -249,9 +249,13 @@ impl Linker<'_, '_> {
     }
 
     fn finish(mut self, table: SectionId) -> Result<Vec<u8>, LinkError> {
-        let symbols = self.object.section(table).map_or(0, |section| section.offset);
+        let symbols = self
+            .object
+            .section(table)
+            .map_or(0, |section| section.offset);
         for id in &self.symbols {
-            self.rewrite.set_symbol_section(symbols, *id, SHN_LIVEPATCH)?;
+            self.rewrite
+                .set_symbol_section(symbols, *id, SHN_LIVEPATCH)?;
         }
         let mut added = Vec::new();
         for ((waits_for, target), entries) in &self.groups {

@@ -7,9 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::offset_of;
 
-use klp_abi::records::{
-    Callbacks, FUNCS_SECTION, OBJECTS_SECTION, RELOCS_PREFIX, STRINGS_SECTION,
-};
+use klp_abi::records::{Callbacks, FUNCS_SECTION, OBJECTS_SECTION, RELOCS_PREFIX, STRINGS_SECTION};
 use klp_abi::{FuncExt, ObjectExt, RelocRecord, VMLINUX};
 use klp_diff::CallbackKind;
 use object::elf::{R_X86_64_64, SHF_ALLOC, SHF_WRITE, SHT_PROGBITS, SectionFlags};
@@ -106,7 +104,13 @@ impl Records {
             pointer(image, objects, start, offset_of!(ObjectExt, name), name);
         }
         let functions = (names.section(funcs, image), 0);
-        pointer(image, objects, start, offset_of!(ObjectExt, funcs), functions);
+        pointer(
+            image,
+            objects,
+            start,
+            offset_of!(ObjectExt, funcs),
+            functions,
+        );
         for (kind, callback) in &self.callbacks {
             let field = offset_of!(ObjectExt, callbacks).saturating_add(field_of(*kind));
             pointer(image, objects, start, field, (*callback, 0));
@@ -118,8 +122,7 @@ impl Records {
     fn write_relocs(&self, names: &mut Names, image: &mut Image<'_>) {
         for (object, relocs) in &self.relocs {
             let name = format!("{RELOCS_PREFIX}{object}");
-            // Not in memory: nobody reads it once the module is linked.
-            let records = image.add_section(section(&name, SectionFlags(0), 8));
+            let records = image.add_section(section(&name, SHF_ALLOC, 8));
             for reloc in relocs {
                 let record = RelocRecord {
                     kind: reloc.kind.into(),
@@ -130,7 +133,13 @@ impl Records {
                     names.section(reloc.section, image),
                     reloc.offset.cast_signed(),
                 );
-                pointer(image, records, start, offset_of!(RelocRecord, offset), place);
+                pointer(
+                    image,
+                    records,
+                    start,
+                    offset_of!(RelocRecord, offset),
+                    place,
+                );
                 let symbol = (reloc.symbol, reloc.addend);
                 pointer(image, records, start, offset_of!(RelocRecord, sym), symbol);
             }

@@ -13,7 +13,11 @@ const HEADER: usize = 12;
 pub fn build_id(notes: &[u8]) -> Option<&[u8]> {
     let mut rest = notes;
     while let Some((header, behind)) = rest.split_at_checked(HEADER) {
-        let mut words = header.as_chunks::<4>().0.iter().map(|it| u32::from_le_bytes(*it));
+        let mut words = header
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|it| u32::from_le_bytes(*it));
         let (owner_len, len, kind) = (words.next()?, words.next()?, words.next()?);
         let (owner, behind) = padded(behind, owner_len)?;
         let (description, behind) = padded(behind, len)?;

@@ -12,7 +12,9 @@ pub enum Problem {
     #[error("{0}")]
     Livepatch(Finding),
     /// It was built for another kernel.
-    #[error("the module is for \"{found}\", the kernel is \"{kernel}\": the module loader refuses it")]
+    #[error(
+        "the module is for \"{found}\", the kernel is \"{kernel}\": the module loader refuses it"
+    )]
     Vermagic {
         /// Version string of the module.
         found: String,
@@ -20,13 +22,17 @@ pub enum Problem {
         kernel: String,
     },
     /// The module has no version string.
-    #[error("the module has no version string (vermagic): the module loader refuses it unless forced")]
+    #[error(
+        "the module has no version string (vermagic): the module loader refuses it unless forced"
+    )]
     NoVermagic,
     /// The kernel's version string is not known.
     #[error("the version string of the kernel is not checked: vmlinux has no symbol vermagic")]
     KernelVermagicUnknown,
     /// A module to be patched belongs to another kernel.
-    #[error("module {module} is for \"{found}\", the kernel is \"{kernel}\": its file is not that of this kernel")]
+    #[error(
+        "module {module} is for \"{found}\", the kernel is \"{kernel}\": its file is not that of this kernel"
+    )]
     ModuleOfAnotherKernel {
         /// Name of the module.
         module: String,
@@ -36,7 +42,9 @@ pub enum Problem {
         kernel: String,
     },
     /// Nobody exports a symbol.
-    #[error("{name} is exported by neither the kernel nor a given module: the module loader refuses it")]
+    #[error(
+        "{name} is exported by neither the kernel nor a given module: the module loader refuses it"
+    )]
     NotExported {
         /// Name of the symbol.
         name: String,
@@ -50,7 +58,9 @@ pub enum Problem {
         namespace: String,
     },
     /// A symbol is for other modules.
-    #[error("{name} is exported to some modules only ({namespace}), and the module is none of them")]
+    #[error(
+        "{name} is exported to some modules only ({namespace}), and the module is none of them"
+    )]
     ForOthers {
         /// Name of the symbol.
         name: String,
@@ -58,7 +68,9 @@ pub enum Problem {
         namespace: String,
     },
     /// A dependency that is not said.
-    #[error("{name} is exported by {module}, which is not in depends=: the module cannot be loaded before it")]
+    #[error(
+        "{name} is exported by {module}, which is not in depends=: the module cannot be loaded before it"
+    )]
     Depends {
         /// Name of the symbol.
         name: String,
@@ -72,13 +84,17 @@ pub enum Problem {
         module: String,
     },
     /// The livepatch interface is exported to compatible licences only.
-    #[error("the licence \"{found}\" is not compatible with the GPL: klp_enable_patch() is not exported to the module")]
+    #[error(
+        "the licence \"{found}\" is not compatible with the GPL: klp_enable_patch() is not exported to the module"
+    )]
     License {
         /// The licence; empty when there is none.
         found: String,
     },
     /// The file is not what runs.
-    #[error("{object} runs with build id {running}, the file has {found}: symbols are checked against the wrong file")]
+    #[error(
+        "{object} runs with build id {running}, the file has {found}: symbols are checked against the wrong file"
+    )]
     BuildId {
         /// `vmlinux`, or a module.
         object: String,

@@ -138,10 +138,12 @@ fn imports(given: Given<'_, '_>, problems: &mut Vec<Problem>) {
 /// Whether a module is in a list of names, of which one may end in `*` (`verify_module_namespace`, `kernel/module/main.c`,
 /// v7.3).
 fn is_one_of(name: &str, modules: &str) -> bool {
-    modules.split(',').any(|pattern| match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == pattern,
-    })
+    modules
+        .split(',')
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == pattern,
+        })
 }
 
 fn identity(given: Given<'_, '_>, running: Running<'_>, problems: &mut Vec<Problem>) {

@@ -85,13 +85,25 @@ impl Answers {
 fn console(kernel: &Path, image: &Path, folder: &Path) -> Result<String> {
     let log = folder.join("console");
     let mut qemu = Command::new("qemu-system-x86_64")
-        .args(["-nodefaults", "-display", "none", "-no-reboot", "-m", "512", "-smp", "2"])
+        .args([
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-m",
+            "512",
+            "-smp",
+            "2",
+        ])
         .args(Accel::choose(kernel).arguments())
         .arg("-kernel")
         .arg(kernel)
         .arg("-initrd")
         .arg(image)
-        .args(["-append", "console=ttyS0 panic=-1 tsc=reliable no_timer_check quiet"])
+        .args([
+            "-append",
+            "console=ttyS0 panic=-1 tsc=reliable no_timer_check quiet",
+        ])
         .arg("-serial")
         .arg(format!("file:{}", log.display()))
         .stdin(Stdio::null())

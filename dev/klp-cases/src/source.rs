@@ -38,7 +38,10 @@ impl<'t> Sources<'t> {
     pub fn patch(&self, name: &str, edits: &[Edit]) -> Result<PathBuf> {
         let work = self.folder.join(name);
         for edit in edits {
-            let (old, new) = (work.join("a").join(edit.file), work.join("b").join(edit.file));
+            let (old, new) = (
+                work.join("a").join(edit.file),
+                work.join("b").join(edit.file),
+            );
             for path in [&old, &new] {
                 fs::create_dir_all(path.parent().unwrap_or(&work))?;
             }

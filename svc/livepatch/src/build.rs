@@ -49,6 +49,9 @@ pub struct Build {
     pub replace: Replace,
     /// Where the module goes.
     pub output: PathBuf,
+    /// Folder for copies of the compared objects, `OBJECT.orig.o` and `OBJECT.patched.o`, and of the module before its
+    /// livepatch relocations are made, `NAME.unfinished.ko`.
+    pub keep: Option<PathBuf>,
 }
 
 /// What happens to livepatches that are there already.
@@ -141,6 +144,9 @@ impl Build {
                 object: name.clone(),
             });
             let pair = kbuild.pair(name, units)?;
+            if let Some(folder) = &self.keep {
+                pair.keep(name, folder)?;
+            }
             parts.extend(self.part(name, &pair, &mut built)?);
         }
         if !built.refusals.is_empty() || parts.is_empty() {
@@ -148,7 +154,8 @@ impl Build {
         }
         tell_fn(Step::Module);
         let symvers = read(&self.symvers)?;
-        let path = module::build(&kbuild, &self.name, self.replace, &parts, &symvers)?;
+        let keep = self.keep.as_deref();
+        let path = module::build(&kbuild, &self.name, self.replace, &parts, &symvers, keep)?;
         built.refusals = self.verified(&path, objects.keys())?;
         if built.refusals.is_empty() {
             crate::write_whole(&self.output, &read(&path)?)?;
@@ -204,9 +211,7 @@ impl Build {
         let compared = objects::compare(name, pair, &linked, &exports, &self.symvers)?;
         built.refusals.extend(compared.refusals);
         if !compared.functions.is_empty() {
-            built
-                .functions
-                .insert(name.to_owned(), compared.functions);
+            built.functions.insert(name.to_owned(), compared.functions);
         }
         Ok(compared.bytes.map(|bytes| module::Part {
             object: name.to_owned(),

@@ -46,10 +46,7 @@ impl<'i> LinkedFile<'i> {
 
     /// Positions of the symbols of an object that the file was linked from.
     #[must_use]
-    pub fn positions<'a, 'o, 'd>(
-        &'a self,
-        object: &'o Object<'d>,
-    ) -> LinkedPositions<'a, 'o, 'd>
+    pub fn positions<'a, 'o, 'd>(&'a self, object: &'o Object<'d>) -> LinkedPositions<'a, 'o, 'd>
     where
         'i: 'a,
     {

@@ -90,7 +90,10 @@ impl Verification {
         let kernel = (VMLINUX.to_owned(), sys.join("kernel/notes"));
         let modules = modules.iter().map(|module| {
             let notes = sys.join("module").join(module.name);
-            (module.name.to_owned(), notes.join("notes/.note.gnu.build-id"))
+            (
+                module.name.to_owned(),
+                notes.join("notes/.note.gnu.build-id"),
+            )
         });
         [kernel]
             .into_iter()

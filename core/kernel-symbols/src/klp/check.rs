@@ -31,6 +31,9 @@ pub struct Target<'t> {
     pub traced: Option<&'t Traced>,
 }
 
+/// Start of the names of sections that relocate records of relocations.
+const RECORDS: &str = ".rela__klp_relocs.";
+
 /// Checks everything that the kernel checks when it applies livepatch relocations, and what it does not.
 ///
 /// A symbol table that was sorted, stripped or written anew after the positions were computed cannot be seen here: give
@@ -124,8 +127,9 @@ impl<'d> Names<'_, 'd> {
 
     fn check_ordinary(&self, findings: &mut Vec<Finding>) {
         for (section, relocation) in ordinary(self.patch) {
-            // `R_*_NONE` of every machine: nothing is relocated.
-            if relocation.kind == 0 {
+            // `R_*_NONE` of every machine: nothing is relocated. And nobody reads records once they are made relocations.
+            let is_record = section.as_bytes().starts_with(RECORDS.as_bytes());
+            if relocation.kind == 0 || is_record {
                 continue;
             }
             let found = self.get(relocation.symbol);
@@ -180,9 +184,7 @@ impl<'d> Names<'_, 'd> {
 }
 
 /// Looks up a symbol as the kernel will, in both phases. Whether its object was given.
-fn resolve(
-    symbol: KlpSymbol<'_>,
-    targets: &[Target<'_>], findings: &mut Vec<Finding>) -> bool {
+fn resolve(symbol: KlpSymbol<'_>, targets: &[Target<'_>], findings: &mut Vec<Finding>) -> bool {
     let (Some(object), Some(name)) = (symbol.object.as_str(), symbol.name.as_str()) else {
         return false;
     };
@@ -220,7 +222,5 @@ fn resolve(
 
 /// What is known of an object.
 pub(super) fn target_of<'t>(object: &str, targets: &'t [Target<'t>]) -> Option<&'t Target<'t>> {
-    targets
-        .iter()
-        .find(|target| target.live.has_object(object))
+    targets.iter().find(|target| target.live.has_object(object))
 }

@@ -166,7 +166,9 @@ pub enum Finding {
         source: SymposError,
     },
     /// What is to be replaced is no code.
-    #[error("function {name} of {object}: the symbol that the kernel finds is no code (type {letter})")]
+    #[error(
+        "function {name} of {object}: the symbol that the kernel finds is no code (type {letter})"
+    )]
     NoCode {
         /// Name of the function.
         name: String,
@@ -199,7 +201,9 @@ pub enum Finding {
     )]
     FunctionsNotRecorded,
     /// Records of relocations that were not made.
-    #[error("the module has records of livepatch relocations that were not made: run klp link on it")]
+    #[error(
+        "the module has records of livepatch relocations that were not made: run klp link on it"
+    )]
     NotLinked,
     /// A symbol that nothing uses.
     #[error("{name} is in no livepatch relocation")]

@@ -73,7 +73,10 @@ fn check_function(
                 object: object.into(),
                 letter: found.kind().letter(),
             });
-        } else if target.traced.is_some_and(|traced| !traced.has(table, found)) {
+        } else if target
+            .traced
+            .is_some_and(|traced| !traced.has(table, found))
+        {
             findings.push(Finding::NotTraceable {
                 name: name.clone(),
                 object: object.into(),

@@ -48,7 +48,9 @@ pub(super) struct Rewrite<'d> {
 impl<'d> Rewrite<'d> {
     pub(super) fn new(file: &'d [u8], object: &Object<'d>) -> Result<Self, LinkError> {
         let count = object.sections().len();
-        let len = u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(HEADER_BYTES);
+        let len = u64::try_from(count)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(HEADER_BYTES);
         let start = read::<8>(file, at::E_SHOFF).map(u64::from_le_bytes)?;
         let names = read::<2>(file, at::E_SHSTRNDX).map(u16::from_le_bytes)?;
         let strings = object.section(elf_index::SectionId(u32::from(names)));
@@ -79,9 +81,8 @@ impl<'d> Rewrite<'d> {
 
     /// Appends sections, and ends.
     pub(super) fn append(mut self, sections: &[NewSection]) -> Result<Vec<u8>, LinkError> {
-        let old = usize::try_from(HEADER_BYTES).map_or(0, |size| {
-            self.headers.len().checked_div(size).unwrap_or(0)
-        });
+        let old = usize::try_from(HEADER_BYTES)
+            .map_or(0, |size| self.headers.len().checked_div(size).unwrap_or(0));
         let count = old.saturating_add(sections.len());
         let number = u16::try_from(count).ok();
         let number = number.filter(|number| *number < SHN_LORESERVE);
@@ -105,7 +106,11 @@ impl<'d> Rewrite<'d> {
         self.bytes.extend_from_slice(&strings);
         let names = u64::from(self.names).saturating_mul(HEADER_BYTES);
         for (field, value) in [(at::SH_OFFSET, offset), (at::SH_SIZE, length(&strings))] {
-            put(&mut headers, names.saturating_add(field), &value.to_le_bytes())?;
+            put(
+                &mut headers,
+                names.saturating_add(field),
+                &value.to_le_bytes(),
+            )?;
         }
         let start = self.align();
         self.bytes.extend_from_slice(&headers);
@@ -174,7 +179,9 @@ fn put(bytes: &mut [u8], offset: u64, new: &[u8]) -> Result<(), LinkError> {
     };
     let start = usize::try_from(offset).ok();
     let end = start.and_then(|start| start.checked_add(new.len()));
-    let found = start.zip(end).and_then(|(start, end)| bytes.get_mut(start..end));
+    let found = start
+        .zip(end)
+        .and_then(|(start, end)| bytes.get_mut(start..end));
     found.ok_or(wrong)?.copy_from_slice(new);
     Ok(())
 }

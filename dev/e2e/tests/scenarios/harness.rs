@@ -176,12 +176,7 @@ pub(crate) fn run(scenarios: Vec<Scenario>) -> ExitCode {
                 *left_out.entry((family.to_owned(), why)).or_default() += 1;
             }
         }
-        trials.push(trial(
-            name,
-            Platform::Kernel,
-            run_fn,
-            Arc::clone(&endings),
-        ));
+        trials.push(trial(name, Platform::Kernel, run_fn, Arc::clone(&endings)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list && arguments.filter.is_none() {

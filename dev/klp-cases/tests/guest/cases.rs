@@ -3,12 +3,12 @@
 use klp_cases::{Edit, Guest};
 use livepatch::Replace;
 
-use crate::{Lab, disable, enable, is_quiet};
+use crate::{Lab, disable, enable, is_quiet, is_untroubled};
 
 /// A patch with one place where it is seen.
-struct Case {
-    name: &'static str,
-    edits: &'static [Edit],
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) edits: &'static [Edit],
     /// Functions that must be replaced, and no others.
     functions: &'static [&'static str],
     /// File of the guest in which it is seen.
@@ -17,7 +17,7 @@ struct Case {
     seen: &'static str,
 }
 
-const CASES: [Case; 8] = [
+pub(crate) const CASES: [Case; 8] = [
     // New static variable, new strings; the variable of the kernel that it prints is not exported.
     Case {
         name: "static-variable",
@@ -47,16 +47,18 @@ const CASES: [Case; 8] = [
     // Alternatives (population count), and static functions and variables of another file.
     Case {
         name: "alternatives",
-        edits: &[Edit {
-            file: "fs/proc/meminfo.c",
-            find: "show_val_kb(m, \"MemTotal:       \", i.totalram);",
-            replace: "show_val_kb(m, \"MemTotal:       \", i.totalram);\n\tseq_printf(m, \"Bits: %u\\n\", hweight64(0xff00 + v_of(m)));",
-        },
-        Edit {
-            file: "fs/proc/meminfo.c",
-            find: "static int meminfo_proc_show(",
-            replace: "static unsigned long v_of(struct seq_file *m)\n{\n\treturn m->count == 1 ? 1 : 0;\n}\n\nstatic int meminfo_proc_show(",
-        }],
+        edits: &[
+            Edit {
+                file: "fs/proc/meminfo.c",
+                find: "show_val_kb(m, \"MemTotal:       \", i.totalram);",
+                replace: "show_val_kb(m, \"MemTotal:       \", i.totalram);\n\tseq_printf(m, \"Bits: %u\\n\", hweight64(0xff00 + v_of(m)));",
+            },
+            Edit {
+                file: "fs/proc/meminfo.c",
+                find: "static int meminfo_proc_show(",
+                replace: "static unsigned long v_of(struct seq_file *m)\n{\n\treturn m->count == 1 ? 1 : 0;\n}\n\nstatic int meminfo_proc_show(",
+            },
+        ],
         functions: &["meminfo_proc_show"],
         seen_in: "/proc/meminfo",
         seen: "Bits: 8",
@@ -135,7 +137,12 @@ fn each_patch_acts_until_it_is_taken_back() {
     // One livepatch stays: its own state is what another patch changes the words for.
     for case in &CASES {
         let (built, module) = lab.build(case.name, case.edits, Replace::None);
-        assert!(built.refusals.is_empty(), "{}: {:#?}", case.name, built.refusals);
+        assert!(
+            built.refusals.is_empty(),
+            "{}: {:#?}",
+            case.name,
+            built.refusals
+        );
         let functions = &built.functions["vmlinux"];
         assert_eq!(functions, case.functions, "{}", case.name);
         guest.step(format!("show {}", case.seen_in));
@@ -147,6 +154,7 @@ fn each_patch_acts_until_it_is_taken_back() {
         guest.step(format!("show {}", case.seen_in));
     }
     let answers = lab.boot(guest);
+    is_untroubled(&answers);
     for case in &CASES {
         let step = format!("show {}", case.seen_in);
         let seen: Vec<String> = answers.to(&step).collect();
@@ -154,7 +162,12 @@ fn each_patch_acts_until_it_is_taken_back() {
             panic!("{}: {seen:?}", case.name);
         };
         assert!(!before.contains(case.seen), "{}: {before}", case.name);
-        assert!(patched.contains(case.seen), "{}: {patched}\n{}", case.name, answers.console);
+        assert!(
+            patched.contains(case.seen),
+            "{}: {patched}\n{}",
+            case.name,
+            answers.console
+        );
         assert!(!restored.contains(case.seen), "{}: {restored}", case.name);
     }
 }
@@ -188,7 +201,10 @@ fn a_cumulative_patch_replaces_those_before_it() {
     let has = |step: &str, word: &str| -> Vec<bool> {
         answers.to(step).map(|text| text.contains(word)).collect()
     };
-    assert_eq!(has("show /proc/cmdline", "calls="), [true, true, false, false]);
+    assert_eq!(
+        has("show /proc/cmdline", "calls="),
+        [true, true, false, false]
+    );
     assert_eq!(has("show /proc/uptime", "up "), [false, true, true, false]);
 }
 

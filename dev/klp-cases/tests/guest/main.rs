@@ -12,6 +12,7 @@ use klp_cases::{Answers, Edit, Guest, Sources};
 use livepatch::{Build, Built, Replace};
 
 mod cases;
+mod objtool;
 mod refused;
 
 /// When set, what is missing fails a test instead of skipping it: for continuous integration.
@@ -74,10 +75,20 @@ impl Lab {
             name: name.to_owned(),
             replace,
             output: output.clone(),
+            keep: Some(self.folder.path().join(name)),
         };
         let built = job.run(&mut |_step| ()).unwrap();
-        assert_eq!(built.refusals.is_empty() && !built.functions.is_empty(), output.exists());
+        assert_eq!(
+            built.refusals.is_empty() && !built.functions.is_empty(),
+            output.exists()
+        );
         (built, output)
+    }
+
+    /// A module of [`Lab::build`] before its last step.
+    fn unlinked(&self, name: &str) -> PathBuf {
+        let kept = self.folder.path().join(name);
+        kept.join(format!("{name}.unfinished.ko"))
     }
 
     fn boot(&self, guest: Guest) -> Answers {
@@ -112,6 +123,11 @@ fn is_quiet(answers: &Answers) {
         let is_error = lines.iter().any(|line| line.starts_with("error: "));
         assert!(!is_error, "{step}: {lines:?}\n{}", answers.console);
     }
+    is_untroubled(answers);
+}
+
+/// The kernel did not complain.
+fn is_untroubled(answers: &Answers) {
     for trouble in ["WARNING:", "BUG:", "Oops", "Call Trace"] {
         assert!(!answers.console.contains(trouble), "{}", answers.console);
     }

@@ -67,7 +67,10 @@ fn each_change_that_cannot_be_livepatched_is_refused_with_its_reason() {
         assert!(!module.exists(), "{name}");
         let told: Vec<String> = built.refusals.iter().map(ToString::to_string).collect();
         for word in words {
-            assert!(told.iter().any(|text| text.contains(word)), "{name}: {word}: {told:#?}");
+            assert!(
+                told.iter().any(|text| text.contains(word)),
+                "{name}: {word}: {told:#?}"
+            );
         }
     }
 }

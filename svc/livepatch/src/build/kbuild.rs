@@ -9,9 +9,9 @@ use std::thread;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Objects;
 use super::objects::{Unit, membership};
 use super::work_tree::{Freshness, copy_of_links};
-use super::Objects;
 use crate::error::Error;
 
 /// What gives each function and object a section of its own, as `scripts/livepatch/klp-build` has it (v7.3).
@@ -32,6 +32,15 @@ const REMOVED: [&str; 6] = [
 pub(super) struct Pair {
     pub(super) before: PathBuf,
     pub(super) after: PathBuf,
+}
+
+impl Pair {
+    /// Copies both into a folder.
+    pub(super) fn keep(&self, name: &str, folder: &Path) -> Result<(), Error> {
+        create(folder)?;
+        copy(&self.before, &folder.join(format!("{name}.orig.o")))?;
+        copy(&self.after, &folder.join(format!("{name}.patched.o")))
+    }
 }
 
 /// Which build of an object.

@@ -40,7 +40,10 @@ mod tests {
     fn a_line_behind_a_change_keeps_its_number() {
         let old = "a\nb\nc\nd\n";
         assert_eq!(with_old_numbers(old, old), old);
-        assert_eq!(with_old_numbers(old, "a\nx\ny\nb\nc\nd\n"), "a\nx\ny\n#line 2\nb\nc\nd\n");
+        assert_eq!(
+            with_old_numbers(old, "a\nx\ny\nb\nc\nd\n"),
+            "a\nx\ny\n#line 2\nb\nc\nd\n"
+        );
         assert_eq!(with_old_numbers(old, "a\nd\n"), "a\n#line 4\nd\n");
     }
 
@@ -49,6 +52,9 @@ mod tests {
         let old = "#define A \\\n one \\\n two\nrest\n";
         let new = "#define A \\\n zero \\\n one \\\n two\nrest\n";
         let text = with_old_numbers(old, new);
-        assert_eq!(text, "#define A \\\n zero \\\n one \\\n two\n#line 4\nrest\n");
+        assert_eq!(
+            text,
+            "#define A \\\n zero \\\n one \\\n two\n#line 4\nrest\n"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! The module of a change, by the kernel's own build.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Replace;
 use super::kbuild::Kbuild;
@@ -24,6 +24,7 @@ pub(super) fn build(
     replace: Replace,
     parts: &[Part],
     symvers: &[u8],
+    keep: Option<&Path>,
 ) -> Result<PathBuf, Error> {
     let folder = kbuild.module_folder()?;
     let write = |file: String, bytes: &[u8]| {
@@ -59,6 +60,10 @@ pub(super) fn build(
         path: path.clone(),
         source,
     })?;
-    crate::write_whole(&path, &linked.bytes)?;
-    Ok(path)
+    if let Some(keep) = keep {
+        crate::write_whole(&keep.join(format!("{name}.unfinished.ko")), &bytes)?;
+    }
+    let finished = folder.join(format!("{name}.finished.ko"));
+    crate::write_whole(&finished, &linked.bytes)?;
+    Ok(finished)
 }

@@ -86,10 +86,7 @@ pub(super) fn compare(
     let linked = LinkedFile::new(&linked, name)?;
     let positions = linked.positions(&before_object);
     let mut compared = Compared::default();
-    let found = Comparison::new(
-        (&before_object, &pair.before),
-        (&after_object, &pair.after),
-    )?;
+    let found = Comparison::new((&before_object, &pair.before), (&after_object, &pair.after))?;
     let is_changed = |id| found.difference.changed.iter().any(|(old, _)| *old == id);
     for size in positions.other_sizes() {
         // A weak function that another one took the place of is not in the kernel, and need not be.
@@ -161,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_unit_of_a_module_is_told_from_one_of_the_kernel() {
-        let module = "savedcmd_fs/fuse/dir.o := gcc -DMODULE -D__KBUILD_MODNAME=fuse -c -o fs/fuse/dir.o";
+        let module =
+            "savedcmd_fs/fuse/dir.o := gcc -DMODULE -D__KBUILD_MODNAME=fuse -c -o fs/fuse/dir.o";
         assert_eq!(membership(module).as_deref(), Some("fuse"));
         let kernel = "savedcmd_fs/x.o := gcc -D__KBUILD_MODNAME=x -DMODULES -c -o fs/x.o";
         assert_eq!(membership(kernel).as_deref(), Some(VMLINUX));

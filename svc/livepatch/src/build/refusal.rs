@@ -24,7 +24,9 @@ pub enum Refusal {
         name: String,
     },
     /// A patched module's file is needed.
-    #[error("module {module}: its file is needed for the positions of symbols; name the folder with --modules")]
+    #[error(
+        "module {module}: its file is needed for the positions of symbols; name the folder with --modules"
+    )]
     ModuleNotGiven {
         /// Name of the module.
         module: String,
@@ -108,7 +110,14 @@ mod tests {
 
     #[test]
     fn every_path_that_cannot_be_patched_is_told() {
-        let touched = ["fs/x.c", "lib/y.c", "arch/x86/entry/vdso/z.c", "a.S", "b.h", "Makefile"];
+        let touched = [
+            "fs/x.c",
+            "lib/y.c",
+            "arch/x86/entry/vdso/z.c",
+            "a.S",
+            "b.h",
+            "Makefile",
+        ];
         let touched = touched.into_iter().map(str::to_owned).collect();
         let refused: Vec<String> = paths(&touched).iter().map(Refusal::to_string).collect();
         assert_eq!(refused.len(), 5, "{refused:?}");

@@ -44,7 +44,9 @@ pub(super) fn copy_of_links(from: &Path, to: &Path) -> Result<Freshness, Error> 
             let path = folder.join(entry.file_name());
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let is_made = [".o", ".cmd", ".ko", ".a"].iter().any(|end| name.ends_with(end));
+            let is_made = [".o", ".cmd", ".ko", ".a"]
+                .iter()
+                .any(|end| name.ends_with(end));
             if is_made || NO_SOURCE.iter().any(|it| path == Path::new(it)) {
                 continue;
             }
