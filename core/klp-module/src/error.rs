@@ -40,6 +40,14 @@ pub enum Error {
         /// Offset in it.
         offset: u64,
     },
+    /// An alignment that no kernel has.
+    #[error("align {section} to {align:#x}: a power of two up to 2 MiB is expected")]
+    Align {
+        /// Name of the section.
+        section: String,
+        /// `sh_addralign`.
+        align: u64,
+    },
     /// A piece is not in its section.
     #[error("copy {section}+{start:#x}..{end:#x}: the section has {size:#x} bytes")]
     Outside {

@@ -11,6 +11,9 @@ use object::elf::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SectionFlags};
 use crate::error::Error;
 use crate::image::{Image, ImageSection, SectionNumber};
 
+/// Largest alignment of a section: that of a large page.
+const ALIGN_MAXIMUM: u64 = 2 << 20;
+
 /// A piece with its place in the image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Copied {
@@ -107,6 +110,12 @@ impl Layout {
             .sections
             .entry(piece.section)
             .or_insert_with(|| image.add_section(like(header)));
+        if !header.align.max(1).is_power_of_two() || header.align > ALIGN_MAXIMUM {
+            return Err(Error::Align {
+                section: header.name.into(),
+                align: header.align,
+            });
+        }
         let Some(section) = image.sections.get_mut(number.0) else {
             return Ok(());
         };

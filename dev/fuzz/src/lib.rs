@@ -8,6 +8,7 @@
 //! and cargo-fuzz (folder `cargo-fuzz/`), which looks for inputs that reach new code.
 
 mod elf_seeds;
+mod livepatch;
 mod mutator;
 mod receiver;
 mod recorded;

@@ -230,7 +230,7 @@ mod tests {
         fs::write(&patch, text).unwrap();
         let touched = super::super::patch::touched(&[text.to_owned()]);
         let mut work = WorkTree::new(&tree, &copy);
-        work.apply(&[patch.clone()], &touched).unwrap();
+        work.apply(std::slice::from_ref(&patch), &touched).unwrap();
         let read = |path: &Path| fs::read_to_string(path).unwrap();
         assert_eq!(read(&copy.join("fs/x.c")), "zero\n#line 1\none\ntwo\n");
         assert_eq!(read(&copy.join("fs/new.c")), "new\n");
