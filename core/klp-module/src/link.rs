@@ -29,6 +29,9 @@ pub enum LinkError {
     /// The file is no object.
     #[error("read the module: {0}")]
     Object(#[from] elf_index::Error),
+    /// Parts of the file lie over each other.
+    #[error("read the finished module: {0}; parts of the file overlap")]
+    Overlap(elf_index::Error),
     /// Another byte order than that of any kernel with livepatching built by this format.
     #[error("read the module: it is big-endian, and records are little-endian")]
     ByteOrder,
@@ -151,8 +154,11 @@ pub fn link(file: &[u8]) -> Result<Linked, LinkError> {
         !name.starts_with(TOMBSTONE_PREFIX)
     });
     let symbols = names.count();
+    let bytes = linker.finish(table)?;
+    // Tables that overlap were read one by one, and writing one damaged another.
+    Object::parse(&bytes).map_err(LinkError::Overlap)?;
     Ok(Linked {
-        bytes: linker.finish(table)?,
+        bytes,
         relocations,
         symbols,
     })

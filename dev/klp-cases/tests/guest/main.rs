@@ -14,6 +14,7 @@ use livepatch::{Build, Built, Replace};
 mod cases;
 mod objtool;
 mod refused;
+mod verification;
 
 /// When set, what is missing fails a test instead of skipping it: for continuous integration.
 const REQUIRE: &str = "E2E_REQUIRE";
