@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use elf_index::{Object, Section, SectionId};
 use klp_diff::{Piece, Plan};
-use object::elf::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SectionFlags};
+use object::elf::{SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_NOBITS, SHT_PROGBITS, SectionFlags};
 
 use crate::error::Error;
 use crate::image::{Image, ImageSection, SectionNumber};
@@ -156,7 +156,12 @@ fn like<'d>(header: &Section<'d>) -> ImageSection<'d> {
     let kept = SHF_ALLOC.0 | SHF_WRITE.0 | SHF_EXECINSTR.0;
     ImageSection {
         name: Cow::Borrowed(header.name),
-        kind: header.kind,
+        // A table of a damaged file is no table here.
+        kind: if header.is_nobits() {
+            SHT_NOBITS
+        } else {
+            SHT_PROGBITS
+        },
         flags: SectionFlags(header.flags.0 & kept),
         align: header.align.max(1),
         entry_size: if header.is_mergeable() && header.is_strings() {
