@@ -17,7 +17,7 @@ pub(crate) struct Case {
     seen: &'static str,
 }
 
-pub(crate) const CASES: [Case; 8] = [
+pub(crate) const CASES: [Case; 13] = [
     // New static variable, new strings; the variable of the kernel that it prints is not exported.
     Case {
         name: "static-variable",
@@ -125,6 +125,66 @@ pub(crate) const CASES: [Case; 8] = [
         functions: &["loadavg_proc_show"],
         seen_in: "/proc/loadavg",
         seen: "one ",
+    },
+    // A table of jumps, and a function that others of its file are built into.
+    Case {
+        name: "jump-table",
+        edits: &[Edit {
+            file: "fs/proc/array.c",
+            find: "\tseq_puts(m, \"Name:\\t\");",
+            replace: "\tseq_puts(m, \"Livepatched:\\tyes\\n\");\n\tseq_puts(m, \"Name:\\t\");",
+        }],
+        functions: &["proc_pid_status"],
+        seen_in: "/proc/self/status",
+        seen: "Livepatched:\tyes",
+    },
+    // Locked lists of the kernel and read-copy-update.
+    Case {
+        name: "locked-list",
+        edits: &[Edit {
+            file: "kernel/module/procfs.c",
+            find: "seq_printf(m, \"%s %u\", mod->name, size);",
+            replace: "seq_printf(m, \"%s:%u\", mod->name, size);",
+        }],
+        functions: &["m_show"],
+        seen_in: "/proc/modules",
+        seen: "locked_list:",
+    },
+    // Functions of other files that nobody exports.
+    Case {
+        name: "not-exported",
+        edits: &[Edit {
+            file: "fs/proc/devices.c",
+            find: "Character devices:",
+            replace: "Devices of characters:",
+        }],
+        functions: &["devinfo_show"],
+        seen_in: "/proc/devices",
+        seen: "Devices of characters:",
+    },
+    // Statistics of each processor.
+    Case {
+        name: "statistics",
+        edits: &[Edit {
+            file: "fs/proc/softirqs.c",
+            find: "seq_puts(p, \"                    \");",
+            replace: "seq_puts(p, \"soft                \");",
+        }],
+        functions: &["show_softirqs"],
+        seen_in: "/proc/softirqs",
+        seen: "soft  ",
+    },
+    // Features of the processor, tested by alternatives.
+    Case {
+        name: "processor",
+        edits: &[Edit {
+            file: "arch/x86/kernel/cpu/proc.c",
+            find: "\"processor\\t: %u\\n\"",
+            replace: "\"number\\t\\t: %u\\n\"",
+        }],
+        functions: &["show_cpuinfo"],
+        seen_in: "/proc/cpuinfo",
+        seen: "number\t\t: 0",
     },
 ];
 
@@ -251,4 +311,66 @@ fn a_module_is_patched_when_it_comes() {
         .map(|text| text.starts_with("patched "))
         .collect();
     assert_eq!(versions, [true, false]);
+}
+
+/// A new function of one file is called from another, and callbacks run around the patch.
+#[test]
+fn files_of_one_patch_share_functions_and_callbacks_run() {
+    let Some(lab) = Lab::open() else {
+        return;
+    };
+    let edits = [
+        Edit {
+            file: "fs/proc/uptime.c",
+            find: "static int uptime_proc_show(struct seq_file *m, void *v)\n{",
+            replace: "int shared_words(struct seq_file *m);\nnoinline int shared_words(struct seq_file *m)\n{\n\
+                      \tstatic int calls;\n\n\tseq_printf(m, \"call %d \", ++calls);\n\treturn calls;\n}\n\n\
+                      static int uptime_proc_show(struct seq_file *m, void *v)\n{\n\tint unused = shared_words(m);\n",
+        },
+        Edit {
+            file: "fs/proc/loadavg.c",
+            find: "static int loadavg_proc_show(struct seq_file *m, void *v)\n{",
+            replace: "int shared_words(struct seq_file *m);\n\n\
+                      static int loadavg_proc_show(struct seq_file *m, void *v)\n{\n\tint unused = shared_words(m);\n",
+        },
+        Edit {
+            file: "fs/proc/version.c",
+            find: "static int version_proc_show(struct seq_file *m, void *v)\n{",
+            replace: "#include <linux/livepatch_helpers.h>\nstatic int told;\n\n\
+                      static int before_patch(struct klp_object *object)\n{\n\ttold = 41;\n\treturn 0;\n}\n\
+                      KLP_PRE_PATCH_CALLBACK(before_patch);\n\n\
+                      static void after_patch(struct klp_object *object)\n{\n\ttold++;\n}\n\
+                      KLP_POST_PATCH_CALLBACK(after_patch);\n\n\
+                      static int version_proc_show(struct seq_file *m, void *v)\n{\n\tseq_printf(m, \"told %d \", told);\n",
+        },
+    ];
+    let (built, module) = lab.build("shared", &edits, Replace::All);
+    assert!(built.refusals.is_empty(), "{:#?}", built.refusals);
+    let mut guest = Guest::default();
+    enable(&mut guest, &module);
+    for file in ["uptime", "loadavg", "version"] {
+        guest.step(format!("show /proc/{file}"));
+    }
+    disable(&mut guest, "shared");
+    guest.step("show /proc/version");
+    let answers = lab.boot(guest);
+    is_quiet(&answers);
+    let first = |file: &str| answers.to(&format!("show /proc/{file}")).next().unwrap();
+    assert!(
+        first("uptime").starts_with("call 1 "),
+        "{}",
+        answers.console
+    );
+    assert!(
+        first("loadavg").starts_with("call 2 "),
+        "{}",
+        answers.console
+    );
+    assert!(
+        first("version").starts_with("told 42 Linux"),
+        "{}",
+        answers.console
+    );
+    let last = answers.to("show /proc/version").last().unwrap();
+    assert!(last.starts_with("Linux"), "{last}");
 }
