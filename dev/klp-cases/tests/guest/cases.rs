@@ -176,7 +176,7 @@ pub(crate) const CASES: [Case; 13] = [
     },
     // Features of the processor, tested by alternatives.
     Case {
-        name: "processor",
+        name: "cpu-features",
         edits: &[Edit {
             file: "arch/x86/kernel/cpu/proc.c",
             find: "\"processor\\t: %u\\n\"",
