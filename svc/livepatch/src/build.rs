@@ -112,6 +112,10 @@ impl Build {
         let texts = self.texts()?;
         let touched = patch::touched(&texts);
         built.refusals.extend(refusal::paths(&touched));
+        if built.refusals.is_empty() {
+            let new = refusal::new_files(&touched, &self.kernel_tree);
+            built.refusals.extend(new);
+        }
         built.refusals.extend(refusal::name(&self.name));
         if !built.refusals.is_empty() {
             return Ok(built);

@@ -1,6 +1,7 @@
 //! What a build refuses.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Most bytes of a module's name (`MODULE_NAME_LEN` less the terminator, `include/linux/moduleparam.h`, v7.3).
 const NAME_MAXIMUM: usize = klp_abi::OBJECT_NAME_BYTES;
@@ -57,7 +58,11 @@ pub enum Refusal {
 }
 
 /// Paths that cannot be livepatched, and why.
-const PATHS: [(fn(&str) -> bool, &str); 6] = [
+const PATHS: [(fn(&str) -> bool, &str); 7] = [
+    (
+        |path| path.split('/').any(|part| matches!(part, "" | "." | "..")),
+        "it may not be below the tree",
+    ),
     (
         |path| path.ends_with(".S"),
         "assembly has no tracer that could replace it",
@@ -97,6 +102,16 @@ pub(super) fn paths(touched: &BTreeSet<String>) -> Vec<Refusal> {
     refused
 }
 
+/// Files that a patch makes.
+pub(super) fn new_files(touched: &BTreeSet<String>, tree: &Path) -> Vec<Refusal> {
+    let new = touched.iter().filter(|path| !tree.join(path).exists());
+    new.map(|path| Refusal::Path {
+        path: path.clone(),
+        why: "it is new, and there is nothing to compare it with; put its functions into a file that is there",
+    })
+    .collect()
+}
+
 pub(super) fn name(name: &str) -> Option<Refusal> {
     let is_letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     let is_name = (1..=NAME_MAXIMUM).contains(&name.len()) && name.chars().all(is_letter);
@@ -117,12 +132,17 @@ mod tests {
             "a.S",
             "b.h",
             "Makefile",
+            "../outside.c",
+            "/etc/outside.c",
         ];
         let touched = touched.into_iter().map(str::to_owned).collect();
         let refused: Vec<String> = paths(&touched).iter().map(Refusal::to_string).collect();
-        assert_eq!(refused.len(), 5, "{refused:?}");
+        assert_eq!(refused.len(), 7, "{refused:?}");
         assert!(refused.iter().all(|text| !text.starts_with("fs/x.c")));
         assert_eq!(paths(&BTreeSet::new()).len(), 1);
+        let tree = tempfile::tempdir().unwrap();
+        let new = ["fs/new.c".to_owned()].into();
+        assert_eq!(new_files(&new, tree.path()).len(), 1);
     }
 
     #[test]
