@@ -144,6 +144,15 @@ impl<'a, 'o, 'd> LinkedPositions<'a, 'o, 'd> {
         self.table.positions(name, self.name).next().is_some()
     }
 
+    /// Source files of the object that nothing in the linked file is from: one that others include has no object there.
+    #[must_use]
+    pub fn unknown_files(&self) -> Vec<&'d str> {
+        let files = files(self.object).into_iter().map(|(name, _, _)| name);
+        files
+            .filter(|name| !self.files.by_name.contains_key(name))
+            .collect()
+    }
+
     /// Functions whose size in the linked file is another: the object is not what it was linked from.
     #[must_use]
     pub fn other_sizes(&self) -> Vec<OtherSize<'d>> {

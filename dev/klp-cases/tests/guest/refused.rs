@@ -44,6 +44,15 @@ fn each_change_that_cannot_be_livepatched_is_refused_with_its_reason() {
             vec!["version_proc_show", "tracer"],
         ),
         (
+            "included-file",
+            vec![edit(
+                "kernel/sched/cpudeadline.c",
+                "int cpudl_find(",
+                "int klp_probe(void);\nint klp_probe(void)\n{\n\treturn 3;\n}\n\nint cpudl_find(",
+            )],
+            vec!["cpudeadline.c", "nothing in vmlinux was compiled from it"],
+        ),
+        (
             "path",
             vec![
                 edit("lib/argv_split.c", "argv_free", "argv_gone"),

@@ -88,6 +88,12 @@ pub(super) fn compare(
     let mut compared = Compared::default();
     let found = Comparison::new((&before_object, &pair.before), (&after_object, &pair.after))?;
     let is_changed = |id| found.difference.changed.iter().any(|(old, _)| *old == id);
+    for file in positions.unknown_files() {
+        compared.refusals.push(Refusal::NotLinked {
+            object: name.to_owned(),
+            file: file.to_owned(),
+        });
+    }
     for size in positions.other_sizes() {
         // A weak function that another one took the place of is not in the kernel, and need not be.
         let symbol = before_object.symbol(size.symbol);

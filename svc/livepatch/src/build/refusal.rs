@@ -47,6 +47,16 @@ pub enum Refusal {
         /// Bytes in the linked file.
         linked: u64,
     },
+    /// A source file that the kernel was not linked from.
+    #[error(
+        "{file}: nothing in {object} was compiled from it; if another file includes it, patch that one"
+    )]
+    NotLinked {
+        /// `vmlinux`, or a module.
+        object: String,
+        /// The source file.
+        file: String,
+    },
     /// A change that cannot be livepatched.
     #[error("{object}: {what}")]
     Change {
