@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{checksum, diff, explain, show};
+use crate::{build, checksum, diff, explain, link, show, verify};
 
 /// Looks into objects of two kernel builds: what changed, and what of it can be livepatched
 #[derive(Debug, clap::Parser)]
@@ -17,20 +17,26 @@ pub(crate) struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Build(build::Build),
     Checksum(checksum::Checksum),
     Diff(diff::Diff),
     Explain(explain::Explain),
+    Link(link::Link),
     Show(show::Show),
+    Verify(verify::Verify),
 }
 
 impl Cli {
     /// Runs the command.
     pub(crate) fn run(self, output: &mut dyn Write) -> Result<ExitCode> {
         let code = match self.command {
+            Command::Build(build) => build.run(output)?,
             Command::Checksum(checksum) => checksum.run(output)?,
             Command::Diff(diff) => diff.run(output)?,
             Command::Explain(explain) => explain.run(output)?,
+            Command::Link(link) => link.run(output)?,
             Command::Show(show) => show.run(output)?,
+            Command::Verify(verify) => verify.run(output)?,
         };
         output.flush()?;
         Ok(code)

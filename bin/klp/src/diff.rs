@@ -6,13 +6,20 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use elf_index::SymbolId;
-use klp_diff::{Refusal, Side};
-use livepatch::{Comparison, Input};
+use klp_diff::Side;
+use livepatch::{Comparison, Input, words};
 
 use crate::plan::PlanOptions;
 
 /// Exit code when a change cannot be livepatched.
-const REFUSED: u8 = 3;
+pub(crate) const REFUSED: u8 = 3;
+
+/// Whether a change can be livepatched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Possible,
+    Refused,
+}
 
 /// Tells what changed between two builds of an object, and which changes cannot be livepatched
 ///
@@ -52,17 +59,20 @@ impl Diff {
             line("removed", &found.before, *id, output)?;
         }
         for refusal in &difference.refusals {
-            refused(*refusal, &found, output)?;
+            writeln!(output, "REFUSED {}", words::refusal(*refusal, &found))?;
         }
         if difference.changed.is_empty() && difference.refusals.is_empty() {
             writeln!(output, "nothing changed")?;
         }
-        self.plan.run(&self.orig, &found, output)?;
-        Ok(if difference.refusals.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(REFUSED)
-        })
+        let [orig, _] = &inputs;
+        let verdict = self.plan.run(orig, &found, output)?;
+        Ok(
+            if difference.refusals.is_empty() && verdict == Verdict::Possible {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(REFUSED)
+            },
+        )
     }
 }
 
@@ -73,58 +83,6 @@ fn added(side: &Side<'_, '_>, id: SymbolId) -> &'static str {
     }
 }
 
-/// The name with its source file, where the object tells it.
-fn name(side: &Side<'_, '_>, id: SymbolId) -> String {
-    let name = side.object().symbol(id).map_or("", |symbol| symbol.name);
-    match side.file_of(id) {
-        "" => name.to_owned(),
-        file => format!("{file}: {name}"),
-    }
-}
-
 fn line(what: &str, side: &Side<'_, '_>, id: SymbolId, output: &mut dyn Write) -> io::Result<()> {
-    writeln!(output, "{what} {}", name(side, id))
-}
-
-fn refused(refusal: Refusal, found: &Comparison<'_, '_>, output: &mut dyn Write) -> io::Result<()> {
-    let after = |id| name(&found.after, id);
-    match refusal {
-        Refusal::DataChanged { after: id, .. } => writeln!(
-            output,
-            "REFUSED {}: its initial contents changed, and the running kernel goes on using the old ones\n  \
-             hint: change it from a pre-patch callback, or use a new variable",
-            after(id)
-        ),
-        Refusal::DataResized {
-            after: id,
-            from,
-            to,
-            ..
-        } => writeln!(
-            output,
-            "REFUSED {}: its size changed from {from} to {to} bytes; existing instances keep theirs\n  \
-             hint: keep the layout, and attach new fields with a shadow variable (klp_shadow_alloc)",
-            after(id)
-        ),
-        Refusal::Init { after: id } => writeln!(
-            output,
-            "REFUSED {}: it ran, or was read, when the kernel or module started, and is gone since\n  \
-             hint: do what it does from a post-patch callback",
-            after(id)
-        ),
-        Refusal::NotTraceable { after: id } => writeln!(
-            output,
-            "REFUSED {}: it does not begin with a call of the tracer (notrace, noinstr, or built without it), so that \
-             nothing can be put in its place\n  hint: change its callers instead",
-            after(id)
-        ),
-        Refusal::StateLost { after: id, user } => writeln!(
-            output,
-            "REFUSED {}: {} would start with a fresh copy of this static variable; which of the old ones is meant \
-             cannot be told\n  hint: give it a name of its own in both versions, or keep the state in a shadow variable",
-            after(id),
-            after(user)
-        ),
-        _ => writeln!(output, "REFUSED: {refusal:?}"),
-    }
+    writeln!(output, "{what} {}", words::name(side, id))
 }

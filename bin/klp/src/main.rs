@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+mod build;
 mod checksum;
 mod cli;
 mod diff;
 mod explain;
+mod link;
 mod names;
 mod output;
 mod plan;
 mod show;
+mod verify;
 
 fn main() -> ExitCode {
     let mut output = io::BufWriter::new(io::stdout().lock());

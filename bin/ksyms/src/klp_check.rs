@@ -23,6 +23,7 @@ pub(crate) fn run(cli: &Cli, args: &KlpCheckArgs) -> Result<Outcome, Failure> {
         .map(|object| Target {
             live: &object.live,
             loading: object.loading.as_ref(),
+            traced: object.traced.as_ref(),
         })
         .collect();
     let findings = check(&patch, &targets);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use kernel_symbols::kallsyms::{self, ModuleRegions};
 use kernel_symbols::module::{ElfError, Phase};
-use kernel_symbols::{Module, ObjectKind, Table, vmlinux};
+use kernel_symbols::{Module, ObjectKind, Table, Traced, vmlinux};
 use symbol_files::{FileKind, LoadedModule, PROC_KALLSYMS, module_files, module_name};
 
 use crate::cli::SourceArgs;
@@ -51,30 +51,41 @@ pub(crate) fn load(args: &SourceArgs) -> Result<Vec<Table<'static>>> {
 pub(crate) struct Phases {
     pub(crate) live: Table<'static>,
     pub(crate) loading: Option<Table<'static>>,
+    /// Where the tracer can be called from.
+    pub(crate) traced: Option<Traced>,
 }
 
 /// Reads a file for what livepatch finds in it; names are indexed.
 pub(crate) fn phases(path: &Path) -> Result<Phases> {
     let bytes = symbol_files::read(path)?;
-    let (mut live, mut loading) = match symbol_files::kind(&bytes) {
-        FileKind::Text => (kallsyms::parse(bytes, &[]).with_context(|| of(path))?, None),
+    let (mut live, mut loading, traced) = match symbol_files::kind(&bytes) {
+        FileKind::Text => {
+            let table = kallsyms::parse(bytes, &[]).with_context(|| of(path))?;
+            (table, None, None)
+        }
         FileKind::Vmlinux => {
             let table = vmlinux::parse(&bytes).with_context(|| of(path))?;
-            (table.into_owned(), None)
+            let traced = Traced::of_vmlinux(&bytes).with_context(|| of(path))?;
+            (table.into_owned(), None, traced)
         }
         FileKind::Module => {
             let module = Module::parse(&bytes).with_context(|| of(path))?;
             let table =
                 |phase| -> Result<_, ElfError> { Ok(module.table(BASE, phase)?.into_owned()) };
             let live = table(Phase::Live).with_context(|| of(path))?;
-            (live, Some(table(Phase::Loading).with_context(|| of(path))?))
+            let loading = table(Phase::Loading).with_context(|| of(path))?;
+            (live, Some(loading), Some(Traced::of_module(&module, BASE)))
         }
     };
     live.index_names();
     if let Some(loading) = &mut loading {
         loading.index_names();
     }
-    Ok(Phases { live, loading })
+    Ok(Phases {
+        live,
+        loading,
+        traced,
+    })
 }
 
 fn of(path: &Path) -> String {

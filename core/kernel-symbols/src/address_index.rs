@@ -196,7 +196,10 @@ impl AddressIndex {
     /// The last position that is not above `addr`.
     #[inline]
     pub(crate) fn position(&self, addr: u64) -> Option<usize> {
-        self.position_in(self.range(addr)?, addr)
+        let range = self.range(addr)?;
+        // What is at the position is asked for next, and is near: memory is asked for it while addresses are compared.
+        core::hint::black_box(self.order.get(range.0).copied());
+        self.position_in(range, addr)
     }
 
     /// The same, for an address that is likely a little behind that of `hint`.

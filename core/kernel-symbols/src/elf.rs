@@ -71,6 +71,7 @@ pub(crate) struct Section<'d> {
     pub(crate) name: &'d [u8],
     pub(crate) kind: SectionType,
     pub(crate) flags: SectionFlags,
+    pub(crate) address: u64,
     pub(crate) offset: u64,
     pub(crate) size: u64,
     pub(crate) align: u64,
@@ -166,6 +167,7 @@ impl<'d> ElfFile<'d> {
                 name: table.section_name(endian, section).map_err(malformed)?,
                 kind: section.sh_type(endian),
                 flags: section.sh_flags(endian),
+                address: section.sh_addr(endian),
                 offset: section.sh_offset(endian),
                 size: section.sh_size(endian),
                 align: section.sh_addralign(endian),
@@ -239,6 +241,14 @@ impl<'d> ElfFile<'d> {
             .iter()
             .enumerate()
             .find(|(_, section)| section.name == name)
+    }
+}
+
+/// A number of 8 bytes.
+pub(crate) fn word(bytes: [u8; 8], endian: Endianness) -> u64 {
+    match endian {
+        Endianness::Little => u64::from_le_bytes(bytes),
+        Endianness::Big => u64::from_be_bytes(bytes),
     }
 }
 

@@ -7,7 +7,9 @@
 
 mod check;
 mod finding;
+mod functions;
 mod names;
+mod patched;
 mod relocations;
 
 pub use check::{Target, check};
@@ -16,6 +18,8 @@ pub use names::{
     KlpNameError, KlpSymbol, OBJECT_NAME_MAXIMUM, SYMBOL_NAME_MAXIMUM, parse_rela_section_name,
     parse_sym_name,
 };
+pub use patched::{PatchedFunction, PatchedObject, RecordError, parse_patched};
+pub(crate) use relocations::read as read_relocations;
 pub use relocations::{
     RelaSection, Relocation, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH, parse_rela_sections,
 };

@@ -52,6 +52,7 @@ mod region;
 mod symbol;
 mod sympos;
 mod table;
+mod traced;
 pub mod vmlinux;
 
 pub use duplicates::Duplicates;
@@ -63,3 +64,4 @@ pub use region::{End, Region};
 pub use symbol::{Found, Symbol};
 pub use sympos::SymposError;
 pub use table::{MemoryUse, Table};
+pub use traced::Traced;

@@ -39,3 +39,4 @@ pub use insn::{Branch, Flow, Insn, Insns, is_pc_relative, meant_addend};
 pub use program::{Error, Program, Subject};
 pub use stem::stem;
 pub use transcript::{Reason, Rule, Step, Transcript};
+pub use unnamed::is_unnamed_symbol;

@@ -9,7 +9,7 @@ use crate::content;
 use crate::objtool;
 use crate::special::SpecialIndex;
 use crate::stem::stem;
-use crate::transcript::{Rule, Transcript};
+use crate::transcript::{At, Rule, Transcript};
 use crate::unnamed::{self, Unnamed, is_unnamed_symbol};
 
 /// An object whose checksums cannot be computed.
@@ -102,11 +102,10 @@ impl<'o, 'd> Program<'o, 'd> {
         self.object.symbol_containing(at.section, at.offset)
     }
 
-    /// The piece of unnamed data that a relocation of a section leads to: its first offset and one past its last.
+    /// The piece of unnamed data with a place: its first offset and one past its last.
     #[must_use]
-    pub fn piece(&self, section: SectionId, reloc: &Reloc) -> Option<(u64, u64)> {
-        self.unnamed
-            .piece(unnamed::place(self.object, section, reloc)?)
+    pub fn piece(&self, section: SectionId, offset: u64) -> Option<(u64, u64)> {
+        self.unnamed.piece(At { section, offset })
     }
 
     /// What has a checksum, in the order of symbols.

@@ -151,7 +151,8 @@ fn natural_end(object: &Object<'_>, at: At) -> u64 {
 }
 
 /// Tells whether a symbol has no name that a programmer gave.
-pub(crate) fn is_unnamed_symbol(symbol: &Symbol<'_>) -> bool {
+#[must_use]
+pub fn is_unnamed_symbol(symbol: &Symbol<'_>) -> bool {
     symbol.is_section() || symbol.name.starts_with(".L")
 }
 

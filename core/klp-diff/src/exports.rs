@@ -4,6 +4,9 @@ use alloc::collections::BTreeMap;
 
 use crate::plan::Reach;
 
+/// Start of a namespace that some modules only have.
+const FOR_SOME: &str = "module:";
+
 /// What the kernel and its modules export.
 #[derive(Clone, Debug, Default)]
 pub struct Exports<'t> {
@@ -48,12 +51,24 @@ impl<'t> Exports<'t> {
         Ok(Self { by_name, patched })
     }
 
+    /// The namespace that a module must import for an export; `None` when there is none.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<&str> {
+        let (_, namespace) = self.by_name.get(name)?;
+        let is_for_some = namespace.starts_with(FOR_SOME);
+        (!namespace.is_empty() && !is_for_some).then_some(namespace)
+    }
+
+    /// The module that is patched, or `vmlinux`.
+    pub(crate) const fn patched(&self) -> &'t str {
+        self.patched
+    }
+
     /// How an exported symbol is reached; `None` when nobody exports it, or the patched module does itself.
     pub(crate) fn reach(&self, name: &str) -> Option<Reach<'t>> {
-        // The call of the tracer is made by the compiler, and exported under this name.
         let (exporter, namespace) = self.by_name.get(name)?;
         // Exported to some modules only: a livepatch is none of them.
-        let is_for_some = namespace.starts_with("module:");
+        let is_for_some = namespace.starts_with(FOR_SOME);
         if *exporter == "vmlinux" {
             return (!is_for_some).then_some(Reach::Exported);
         }

@@ -22,20 +22,27 @@
 
 extern crate alloc;
 
+mod callbacks;
 mod compare;
 mod correlate;
 mod exempt;
 mod exports;
+mod guard;
+mod linked;
+mod obstacle;
 mod plan;
 mod side;
 mod special;
-mod sympos;
+mod target;
 mod users;
 
+pub use callbacks::CallbackKind;
 pub use compare::{Difference, Refusal, compare};
 pub use correlate::{Correlation, FilesDiffer, correlate};
 pub use exempt::is_exempt;
 pub use exports::{Exports, WrongLine};
+pub use linked::{Ambiguous, Constant, LinkedPositions, OtherSize};
+pub use obstacle::Obstacle;
 pub use plan::{Inputs, Plan, Reach};
 pub use side::{Item, Scope, Side};
-pub use sympos::{InModule, InVmlinux, SymbolPositions};
+pub use target::{Piece, Target, target};

@@ -7,14 +7,17 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use elf_index::{Object, Reloc, SectionId, Symbol, SymbolId, SymbolPlace};
+use elf_index::{Object, Reloc, Section, SectionId, Symbol, SymbolId, SymbolPlace};
 use klp_checksum::Program;
 
 use crate::compare::Difference;
 use crate::correlate::Correlation;
 use crate::exports::Exports;
+use crate::guard;
+use crate::obstacle::Obstacle;
 use crate::side::Side;
-use crate::special::SpecialEntries;
+use crate::special::{SpecialEntries, is_special};
+use crate::target::{Piece, Target, target};
 
 /// How a symbol of the patched object is reached from the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,10 +45,14 @@ pub enum Reach<'e> {
 pub struct Plan<'e> {
     /// Every symbol that is needed, with how it is reached.
     pub symbols: BTreeMap<SymbolId, Reach<'e>>,
-    /// Sections of which unnamed parts or strings are copied.
-    pub unnamed: BTreeSet<SectionId>,
-    /// Entries of special sections that go along: section, first byte, and one past the last.
-    pub entries: BTreeSet<(SectionId, u64, u64)>,
+    /// Everything that is copied: bodies of symbols, strings, unnamed data, replacements of alternatives.
+    pub pieces: BTreeSet<Piece>,
+    /// Entries of special sections that go along.
+    pub entries: BTreeSet<Piece>,
+    /// Relocations, by section and offset, that go unapplied: of code that is replaced before it runs.
+    pub unapplied: BTreeSet<(SectionId, u64)>,
+    /// What no module can take along. With any, there can be no module.
+    pub obstacles: Vec<Obstacle>,
 }
 
 /// What a plan is made of.
@@ -65,11 +72,16 @@ impl<'e> Plan<'e> {
     /// Follows every reference of what changed and what is new.
     #[must_use]
     pub fn new(inputs: Inputs<'_, '_, '_>, exports: &'e Exports<'_>) -> Self {
+        let mut obstacles = Vec::new();
+        let special = SpecialEntries::new(inputs.program.object(), &mut obstacles);
         let mut planner = Planner {
             inputs,
             exports,
-            special: SpecialEntries::new(inputs.program.object()),
-            plan: Self::default(),
+            special,
+            plan: Self {
+                obstacles,
+                ..Self::default()
+            },
             open: Vec::new(),
         };
         let changed = inputs.difference.changed.iter().map(|(_, after)| *after);
@@ -81,7 +93,16 @@ impl<'e> Plan<'e> {
             planner.copy(id);
         }
         planner.run();
-        planner.plan
+        let mut plan = planner.plan;
+        // What is not to be copied needs no layout.
+        if plan.pieces.is_empty() {
+            plan.obstacles.clear();
+        }
+        guard::about_copied_code(object, &mut plan);
+        guard::keys(object, exports, &mut plan);
+        plan.obstacles.sort_unstable();
+        plan.obstacles.dedup();
+        plan
     }
 }
 
@@ -91,7 +112,7 @@ struct Planner<'a, 'o, 'd, 'e, 'x> {
     special: SpecialEntries,
     plan: Plan<'e>,
     /// Bytes whose references are still to be followed.
-    open: Vec<(SectionId, u64, u64)>,
+    open: Vec<Piece>,
 }
 
 impl<'d> Planner<'_, '_, 'd, '_, '_> {
@@ -100,20 +121,15 @@ impl<'d> Planner<'_, '_, 'd, '_, '_> {
     }
 
     fn run(&mut self) {
-        while let Some((section, start, end)) = self.open.pop() {
-            let relocs: Vec<Reloc> = self
-                .object()
-                .relocs(section)
-                .within(start..end)
-                .iter()
-                .collect();
+        while let Some(piece) = self.open.pop() {
+            let within = self.object().relocs(piece.section);
+            let relocs: Vec<Reloc> = within.within(piece.start..piece.end).iter().collect();
             for reloc in relocs {
-                self.follow(section, &reloc);
+                self.follow(piece, &reloc);
             }
-            for entry in self.special.about(section, start..end) {
-                if self.plan.entries.insert(entry) {
-                    self.open.push(entry);
-                }
+            let entries: Vec<Piece> = self.special.about(piece).collect();
+            for entry in entries {
+                self.take_entry(entry);
             }
         }
     }
@@ -123,36 +139,115 @@ impl<'d> Planner<'_, '_, 'd, '_, '_> {
             return;
         }
         let symbol = self.object().symbol(id).copied();
-        if let Some((symbol, section)) =
-            symbol.and_then(|symbol| Some((symbol, symbol.place.section()?)))
-        {
-            self.open.push((section, symbol.value, symbol.end()));
+        let place = symbol.and_then(|symbol| Some((symbol, symbol.place.section()?)));
+        if let Some((symbol, section)) = place {
+            if symbol.size == 0 {
+                let offset = symbol.value;
+                let unknown = Obstacle::UnknownEnd { section, offset };
+                self.plan.obstacles.push(unknown);
+            }
+            self.take(Piece {
+                section,
+                start: self.start_with_prefix(section, &symbol),
+                end: symbol.end(),
+            });
         }
     }
 
-    fn follow(&mut self, section: SectionId, reloc: &Reloc) {
-        if let Some(id) = self.inputs.program.target(section, reloc) {
-            self.reach(id);
-            return;
+    /// Where a function starts, counted from the padding in front of it, which a symbol of its own names.
+    fn start_with_prefix(&self, section: SectionId, symbol: &Symbol<'_>) -> u64 {
+        let object = self.object();
+        let ids = object.symbols_in(section).iter();
+        let prefix = ids.filter_map(|id| object.symbol(*id)).find(|other| {
+            let is_prefix = other.name.starts_with("__pfx_") || other.name.starts_with("__cfi_");
+            symbol.is_func() && is_prefix && other.size > 0 && other.end() == symbol.value
+        });
+        prefix.map_or(symbol.value, |prefix| prefix.value)
+    }
+
+    fn take(&mut self, piece: Piece) {
+        if self.plan.pieces.insert(piece) {
+            self.open.push(piece);
         }
-        // No symbol: strings, constants, and data without a name.
-        let target = self
-            .object()
-            .symbol(reloc.symbol)
-            .and_then(|symbol| symbol.place.section());
-        let Some(target) = target else {
+    }
+
+    fn take_entry(&mut self, entry: Piece) {
+        if self.plan.entries.insert(entry) {
+            self.open.push(entry);
+        }
+    }
+
+    fn follow(&mut self, piece: Piece, reloc: &Reloc) {
+        let (section, offset) = match target(self.object(), piece, reloc) {
+            Target::None => return,
+            Target::Symbol(id)
+            | Target::Place {
+                symbol: Some(id), ..
+            } => return self.reach(id),
+            Target::Place {
+                section, offset, ..
+            } => (section, offset),
+        };
+        let Some(header) = self.object().section(section).copied() else {
             return;
         };
-        let is_new = self.plan.unnamed.insert(target);
-        let has_own_references = self
-            .object()
-            .section(target)
-            .is_some_and(|section| !section.is_strings() && !section.is_text());
-        if is_new && has_own_references {
-            let piece = self.inputs.program.piece(section, reloc);
-            self.open
-                .extend(piece.map(|(start, end)| (target, start, end)));
+        if header.is_text() {
+            self.code(piece, reloc, section, offset);
+            return;
         }
+        if is_special(&header) {
+            // A warning hands over its own entry.
+            match self.special.entry_at(section, offset) {
+                Some(entry) => self.take_entry(entry),
+                None => self
+                    .plan
+                    .obstacles
+                    .push(Obstacle::UnknownEnd { section, offset }),
+            }
+            return;
+        }
+        match self.data(section, &header, offset) {
+            Some((start, end)) => self.take(Piece {
+                section,
+                start,
+                end,
+            }),
+            None => self
+                .plan
+                .obstacles
+                .push(Obstacle::UnknownEnd { section, offset }),
+        }
+    }
+
+    /// Code without a symbol: a replacement, or what runs only until a replacement is in place.
+    fn code(&mut self, piece: Piece, reloc: &Reloc, section: SectionId, offset: u64) {
+        if let Some(replacement) = self.special.replacement_at(section, offset) {
+            self.take(replacement);
+            return;
+        }
+        let name = self.object().section(section).map_or("", |it| it.name);
+        // An alternative of no bytes has a place and needs none.
+        let is_empty_alternative = name == ".altinstr_replacement";
+        if is_empty_alternative || self.special.is_replaced(piece.section, reloc.offset) {
+            self.plan.unapplied.insert((piece.section, reloc.offset));
+            return;
+        }
+        self.plan
+            .obstacles
+            .push(Obstacle::UnnamedCode { section, offset });
+    }
+
+    /// First and last offset of data without a symbol.
+    fn data(&self, section: SectionId, header: &Section<'_>, offset: u64) -> Option<(u64, u64)> {
+        if header.is_strings() {
+            let string = string(header, offset)?;
+            return Some((offset, offset.checked_add(string)?));
+        }
+        if header.is_mergeable() && header.entry_size > 0 {
+            let start = offset.checked_sub(offset.checked_rem(header.entry_size)?)?;
+            return Some((start, start.checked_add(header.entry_size)?));
+        }
+        self.inputs.program.piece(section, offset)
     }
 
     fn reach(&mut self, id: SymbolId) {
@@ -163,12 +258,12 @@ impl<'d> Planner<'_, '_, 'd, '_, '_> {
             return;
         };
         // A part of a function goes with it.
-        let parent = symbol.name.find(".cold").is_some();
+        let is_part = symbol.name.contains(".cold");
         let reach = self.exports.reach(symbol.name);
         let reach = match (reach, symbol.place) {
             (Some(reach), _) => reach,
             (None, SymbolPlace::Undefined) => Reach::Unknown,
-            (None, _) if parent => Reach::Copied,
+            (None, _) if is_part => Reach::Copied,
             (None, _) => match self.inputs.twins.before(id) {
                 Some(before) => Reach::InPatchedObject { before },
                 None => Reach::Copied,
@@ -180,4 +275,14 @@ impl<'d> Planner<'_, '_, 'd, '_, '_> {
             self.plan.symbols.insert(id, reach);
         }
     }
+}
+
+/// Bytes of a string with its terminator.
+fn string(header: &Section<'_>, offset: u64) -> Option<u64> {
+    let unit = usize::try_from(header.entry_size.max(1)).ok()?;
+    let rest = header.data.get(usize::try_from(offset).ok()?..)?;
+    let letters = rest.chunks_exact(unit);
+    let before = letters.take_while(|letter| letter.iter().any(|byte| *byte != 0));
+    let len = before.count().checked_add(1)?.checked_mul(unit)?;
+    u64::try_from(len).ok().filter(|_| len <= rest.len())
 }

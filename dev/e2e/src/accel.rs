@@ -36,7 +36,8 @@ impl Accel {
     }
 
     /// QEMU's arguments for it.
-    pub(crate) const fn arguments(self) -> [&'static str; 4] {
+    #[must_use]
+    pub const fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],

@@ -9,6 +9,7 @@
 
 mod elf_seeds;
 mod initramfs;
+mod livepatch;
 mod mutator;
 mod receiver;
 mod recorded;

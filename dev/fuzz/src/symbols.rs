@@ -99,6 +99,7 @@ pub(crate) fn elf(bytes: &[u8]) {
         }
         let target = Target {
             live: &table,
+            traced: None,
             loading: Some(&table),
         };
         let _findings = klp::check(&module, &[target]);

@@ -12,7 +12,7 @@ use klp_checksum::{Program, Rule, Transcript};
 
 use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
-use crate::{initramfs, sframe, sframe_walk, symbols};
+use crate::{initramfs, livepatch, sframe, sframe_walk, symbols};
 
 /// Something that parses.
 #[derive(Clone, Copy, Debug)]
@@ -114,8 +114,13 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "klp_diff",
-        parse: compared_objects,
+        parse: livepatch::compared_objects,
         seeds: crate::elf_seeds::objects,
+    },
+    Target {
+        name: "klp_link",
+        parse: livepatch::linked,
+        seeds: livepatch::linked_seeds,
     },
     Target {
         name: "klp_abi_names",
@@ -327,47 +332,6 @@ fn elf_object(bytes: &[u8]) {
             let _outside = program.transcribe(*subject, rule, &mut transcript);
         }
     }
-}
-
-/// A damaged object is compared with the good one, both ways, and its module is planned.
-fn compared_objects(bytes: &[u8]) {
-    let good = crate::elf_seeds::objects().concat();
-    let (Ok(good), Ok(damaged)) = (Object::parse(&good), Object::parse(bytes)) else {
-        return;
-    };
-    for (before, after) in [(&good, &damaged), (&damaged, &good)] {
-        let (Some((_, before)), Some((program, after))) = (side(before), side(after)) else {
-            return;
-        };
-        let Ok(twins) = klp_diff::correlate(&before, &after) else {
-            return;
-        };
-        let difference = klp_diff::compare(&before, &after, &twins);
-        let inputs = klp_diff::Inputs {
-            program: &program,
-            after: &after,
-            twins: &twins,
-            difference: &difference,
-        };
-        let exports = klp_diff::Exports::default();
-        let plan = klp_diff::Plan::new(inputs, &exports);
-        assert!(plan.symbols.len() <= after.object().symbols().len());
-    }
-}
-
-fn side<'o, 'd>(object: &'o Object<'d>) -> Option<(Program<'o, 'd>, klp_diff::Side<'o, 'd>)> {
-    let program = Program::new(object).ok()?;
-    let mut transcript = Transcript::new();
-    let mut sums = Vec::new();
-    for subject in program.subjects() {
-        let done = program.transcribe(*subject, Rule::Content, &mut transcript);
-        sums.extend(
-            done.is_ok()
-                .then(|| (subject.symbol, transcript.checksum())),
-        );
-    }
-    let side = klp_diff::Side::new(&program, sums);
-    Some((program, side))
 }
 
 /// What is read is written as it was.

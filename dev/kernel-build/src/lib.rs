@@ -8,6 +8,7 @@
 //! <cache>/sources/<package version>/            unpacked source tree, shared by every configuration
 //! <cache>/kernels/<package version>-<hash>/     kernel.json bzImage System.map config build/ selftests/
 //!                                               livepatch/ (of that flavour: objects, modules, objtool)
+//!                                               klp/ (of that flavour: what `klp build` prepared for tests)
 //! <cache>/trees/<kernel version>-<hash>-<path>/ the same, of a tree given with `--source`
 //! <cache>/modules/<package>_<version>/          modules of a Debian kernel, unpacked
 //! <cache>/programs/<package>_<version>/         a program of Debian with its libraries, unpacked

@@ -1,5 +1,11 @@
 //! What the kernel's own tool says about an object: the checksums that `objtool klp checksum` leaves in it.
 
+mod guest;
+mod source;
+
+pub use guest::{Answers, Guest};
+pub use source::{Edit, Sources};
+
 use elf_index::{Object, SymbolId};
 use klp_abi::SymChecksum;
 use klp_abi::records::SYM_CHECKSUM_SECTION;

@@ -9,10 +9,11 @@ use kernel_build::LoggedCommand;
 use crate::workspace::{Workspace, cargo};
 
 /// Packages whose programs go into a guest.
-const GUEST_PACKAGES: [&str; 7] = [
+const GUEST_PACKAGES: [&str; 8] = [
     "luod",
     "luoctl",
     "luo-emu",
+    "klp-guest",
     "kvcache",
     "e2e-agent",
     "e2e-client",

@@ -255,6 +255,8 @@ fn plan(before: &str, after: &str, symvers: &str, object: &str) -> Vec<String> {
         object.as_ref(),
         "--symvers".as_ref(),
         exports.as_os_str(),
+        "--linked".as_ref(),
+        before.as_os_str(),
     ]);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.is_empty(), "{errors}");

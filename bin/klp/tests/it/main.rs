@@ -9,4 +9,5 @@ mod checksum;
 mod compile;
 mod diff;
 mod kpatch_objects;
+mod module;
 mod show;

@@ -5,7 +5,10 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use klp_abi::records::TOMBSTONE_PREFIX;
+
 use super::finding::Finding;
+use super::functions;
 use super::names::{KlpSymbol, parse_sym_name};
 use super::relocations::{RelaSection, ordinary, parse_rela_sections};
 use crate::elf::RawSymbol;
@@ -13,6 +16,7 @@ use crate::module::{Module, Phase};
 use crate::name::Name;
 use crate::object::VMLINUX;
 use crate::table::Table;
+use crate::traced::Traced;
 
 /// An object that a livepatch module may name symbols of, or several.
 ///
@@ -23,7 +27,12 @@ pub struct Target<'t> {
     pub live: &'t Table<'t>,
     /// For a module of which the file is at hand: its symbols while it is loaded ([`Phase::Loading`]).
     pub loading: Option<&'t Table<'t>>,
+    /// Where the tracer can be called from, at the addresses of `live`; `None` when that is not known.
+    pub traced: Option<&'t Traced>,
 }
+
+/// Start of the names of sections that relocate records of relocations.
+const RECORDS: &str = ".rela__klp_relocs.";
 
 /// Checks everything that the kernel checks when it applies livepatch relocations, and what it does not.
 ///
@@ -45,6 +54,7 @@ pub fn check(patch: &Module<'_>, targets: &[Target<'_>]) -> Vec<Finding> {
     }
     names.check_ordinary(&mut findings);
     names.check_symbols(&used, targets, &mut findings);
+    functions::check(patch, targets, &mut findings);
     findings
 }
 
@@ -117,6 +127,11 @@ impl<'d> Names<'_, 'd> {
 
     fn check_ordinary(&self, findings: &mut Vec<Finding>) {
         for (section, relocation) in ordinary(self.patch) {
+            // `R_*_NONE` of every machine: nothing is relocated. And nobody reads records once they are made relocations.
+            let is_record = section.as_bytes().starts_with(RECORDS.as_bytes());
+            if relocation.kind == 0 || is_record {
+                continue;
+            }
             let found = self.get(relocation.symbol);
             if let Some((name, _)) = found.filter(|(_, symbol)| Module::is_klp(*symbol)) {
                 findings.push(Finding::OrdinaryRelocation {
@@ -139,7 +154,9 @@ impl<'d> Names<'_, 'd> {
             let Some((name, symbol)) = self.get(number) else {
                 continue;
             };
-            if !Module::is_klp(symbol) {
+            // What kept the place of a relocation until the module was linked is left over, and nothing names it.
+            let is_left_over = name.as_bytes().starts_with(TOMBSTONE_PREFIX.as_bytes());
+            if !Module::is_klp(symbol) || is_left_over {
                 continue;
             }
             if !used.contains(&number) {
@@ -171,7 +188,7 @@ fn resolve(symbol: KlpSymbol<'_>, targets: &[Target<'_>], findings: &mut Vec<Fin
     let (Some(object), Some(name)) = (symbol.object.as_str(), symbol.name.as_str()) else {
         return false;
     };
-    let Some(target) = targets.iter().find(|target| target.live.has_object(object)) else {
+    let Some(target) = target_of(object, targets) else {
         return false;
     };
     let mut find = |table: &Table<'_>, phase| {
@@ -201,4 +218,9 @@ fn resolve(symbol: KlpSymbol<'_>, targets: &[Target<'_>], findings: &mut Vec<Fin
         });
     }
     true
+}
+
+/// What is known of an object.
+pub(super) fn target_of<'t>(object: &str, targets: &'t [Target<'t>]) -> Option<&'t Target<'t>> {
+    targets.iter().find(|target| target.live.has_object(object))
 }

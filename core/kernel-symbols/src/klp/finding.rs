@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use super::names::KlpNameError;
+use super::patched::RecordError;
 use crate::module::Phase;
 use crate::sympos::SymposError;
 
@@ -149,6 +150,61 @@ pub enum Finding {
         /// Symbols of it.
         symbols: usize,
     },
+    /// The records of replaced functions.
+    #[error("{0}")]
+    Record(RecordError),
+    /// The kernel will not find a function to replace.
+    #[error("function {name} of {object} {}: failed to {source}", when(*.phase))]
+    Function {
+        /// Name of the function.
+        name: String,
+        /// Where it is.
+        object: String,
+        /// In this phase of the object.
+        phase: Phase,
+        /// Why not.
+        source: SymposError,
+    },
+    /// What is to be replaced is no code.
+    #[error(
+        "function {name} of {object}: the symbol that the kernel finds is no code (type {letter})"
+    )]
+    NoCode {
+        /// Name of the function.
+        name: String,
+        /// Where it is.
+        object: String,
+        /// Its type, as in `/proc/kallsyms`.
+        letter: char,
+    },
+    /// The tracer cannot be called from a function.
+    #[error(
+        "function {name} of {object} has no place for the tracer (notrace, or built without it): klp_enable_patch() fails with EINVAL"
+    )]
+    NotTraceable {
+        /// Name of the function.
+        name: String,
+        /// Where it is.
+        object: String,
+    },
+    /// An object that was not given.
+    #[error("{functions} replaced functions of {object} are not checked: it was not given")]
+    FunctionsNotGiven {
+        /// Name of the object.
+        object: String,
+        /// Functions of it.
+        functions: usize,
+    },
+    /// The module does not say what it replaces.
+    #[error(
+        "which functions the module replaces is not checked: it has no section .init.klp_objects, as one written by hand"
+    )]
+    FunctionsNotRecorded,
+    /// Records of relocations that were not made.
+    #[error(
+        "the module has records of livepatch relocations that were not made: run klp link on it"
+    )]
+    NotLinked,
     /// A symbol that nothing uses.
     #[error("{name} is in no livepatch relocation")]
     Unused {
@@ -169,7 +225,10 @@ impl Finding {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::NotGiven { .. } | Self::Unused { .. } => Severity::Note,
+            Self::NotGiven { .. }
+            | Self::FunctionsNotGiven { .. }
+            | Self::FunctionsNotRecorded
+            | Self::Unused { .. } => Severity::Note,
             Self::TargetName { .. }
             | Self::DependsOnOrder { .. }
             | Self::SymbolName {

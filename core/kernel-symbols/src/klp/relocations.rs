@@ -87,7 +87,7 @@ fn target<'d>(module: &Module<'d>, section: &Section<'d>) -> Option<Name<'d>> {
         .then_some(Name::new(target.name))
 }
 
-fn read<'d>(
+pub(crate) fn read<'d>(
     module: &Module<'d>,
     section: &Section<'d>,
 ) -> impl Iterator<Item = Relocation> + use<'d> {

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use kernel_symbols::klp::{Finding, Severity, Target, check, parse_rela_sections};
 use kernel_symbols::module::Phase;
-use kernel_symbols::{Module, kallsyms};
-use symbol_cases::{CODE, ElfBuilder, KLP_RELA, LIVEPATCH};
+use kernel_symbols::{Module, Traced, kallsyms};
+use symbol_cases::{CODE, DATA, ElfBuilder, KLP_RELA, LIVEPATCH};
 
 const BASE: u64 = 0xffff_ffff_c000_0000;
 const FUNCTION: u8 = 0x02;
@@ -51,13 +51,18 @@ fn findings(patch: &[u8]) -> Vec<Finding> {
         Target {
             live: &vmlinux,
             loading: None,
+            traced: None,
         },
         Target {
             live: &live,
             loading: Some(&loading),
+            traced: None,
         },
     ];
-    check(&Module::parse(patch).unwrap(), &targets)
+    let mut found = check(&Module::parse(patch).unwrap(), &targets);
+    // Of most patches here only the relocations count.
+    found.retain(|finding| *finding != Finding::FunctionsNotRecorded);
+    found
 }
 
 /// A patch with one symbol in one section.
@@ -257,4 +262,104 @@ fn objects_that_are_not_given_and_modules_that_are_no_livepatch_are_told() {
         "{found:?}"
     );
     assert_eq!(findings(&object()), [Finding::NotMarked]);
+}
+
+/// A patch with records of one function of an object, as `klp diff` writes them; `change` may spoil them.
+fn recorded(function: &str, object: Option<&str>, change: impl FnOnce(&mut ElfBuilder)) -> Vec<u8> {
+    patch(|elf, text| {
+        let names = [function, object.unwrap_or_default()].join("\0") + "\0";
+        let strings = elf.section(".rodata.klp.str1.1", 0x2, names.as_bytes());
+        let name = elf.symbol("function", 0, strings, 0);
+        let object_name = elf.symbol("object", 0, strings, function.len() as u64 + 1);
+        let new = elf.symbol("new", FUNCTION, text, 0);
+        let funcs = elf.section(".init.klp_funcs", DATA, &[0; 24]);
+        let first = elf.symbol("funcs", 0, funcs, 0);
+        elf.relocations(".rela.init.klp_funcs", 0x40, funcs, &[(0, name), (8, new)]);
+        let mut record = [0; 64];
+        record[56] = 1;
+        let objects = elf.section(".init.klp_objects", DATA, &record);
+        let mut relocations = vec![(8, first)];
+        relocations.extend(object.map(|_| (0, object_name)));
+        elf.relocations(".rela.init.klp_objects", 0x40, objects, &relocations);
+        change(elf);
+    })
+}
+
+#[test]
+fn recorded_functions_are_looked_up_like_the_kernel_does() {
+    assert_eq!(findings(&recorded("only", None, |_| ())), []);
+    assert_eq!(findings(&recorded("once", Some("obj"), |_| ())), []);
+    let found = findings(&recorded("dup", None, |_| ()));
+    assert!(
+        matches!(&found[..], [Finding::Function { .. }]),
+        "{found:?}"
+    );
+    assert!(
+        found[0].to_string().contains("there are 2 of them"),
+        "{found:?}"
+    );
+    let found = findings(&recorded("_end", None, |_| ()));
+    assert!(
+        matches!(&found[..], [Finding::NoCode { letter: 'B', .. }]),
+        "{found:?}"
+    );
+    let found = findings(&recorded("f", Some("other"), |_| ()));
+    assert!(
+        matches!(
+            &found[..],
+            [Finding::FunctionsNotGiven { functions: 1, .. }]
+        ),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_function_that_the_tracer_does_not_reach_is_found() {
+    let object = {
+        let mut elf = ElfBuilder::default();
+        elf.section(".modinfo", 0, b"license=GPL\0name=obj\0");
+        let text = elf.section(".text", CODE, &[0x90; 64]);
+        let places = elf.section("__mcount_loc", 0x2, &[0; 8]);
+        elf.symbol("silent", FUNCTION, text, 0);
+        let traced = elf.symbol("traced", FUNCTION, text, 16);
+        elf.symbol("last", FUNCTION, text, 48);
+        elf.relocations(".rela__mcount_loc", 0x40, places, &[(0, traced)]);
+        elf.build()
+    };
+    let object = Module::parse(&object).unwrap();
+    let live = object.table(BASE, Phase::Live).unwrap();
+    let traced = Traced::of_module(&object, BASE);
+    let found = |function: &str| {
+        let target = Target {
+            live: &live,
+            loading: None,
+            traced: Some(&traced),
+        };
+        let patch = recorded(function, Some("obj"), |_| ());
+        check(&Module::parse(&patch).unwrap(), &[target])
+    };
+    assert_eq!(found("traced"), []);
+    for function in ["silent", "last"] {
+        let found = found(function);
+        assert!(
+            matches!(&found[..], [Finding::NotTraceable { .. }]),
+            "{function}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn records_that_were_not_made_relocations_and_those_that_lead_nowhere_are_found() {
+    let found = findings(&recorded("only", None, |elf| {
+        elf.section("__klp_relocs.vmlinux", 0x2, &[0; 24]);
+    }));
+    assert_eq!(found, [Finding::NotLinked]);
+    let broken = patch(|elf, _text| {
+        let mut record = [0; 64];
+        record[56] = 1;
+        elf.section(".init.klp_funcs", DATA, &[0; 24]);
+        elf.section(".init.klp_objects", DATA, &record);
+    });
+    let found = findings(&broken);
+    assert!(matches!(&found[..], [Finding::Record(_)]), "{found:?}");
 }
