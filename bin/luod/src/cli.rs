@@ -33,6 +33,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DIR", default_value = "/etc/luod/programs.d")]
     pub(crate) programs_dir: PathBuf,
 
+    /// Configuration: limits of users, in TOML; none if it is missing
+    #[arg(long, value_name = "FILE", default_value = "/etc/luod/luod.toml")]
+    pub(crate) config: PathBuf,
+
     /// Socket for services and luoctl [default: liveupdate.sock in the runtime folder]
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,

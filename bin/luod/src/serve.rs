@@ -13,7 +13,7 @@ use std::thread;
 use anyhow::{Context as _, bail};
 use live_varlink::Server;
 use luod_engine::{
-    Engine, History, Keeper, LinuxHost, Programs, SERVER_INFO, ServiceManager, Wire, holder,
+    Engine, History, Keeper, Limits, LinuxHost, Programs, SERVER_INFO, ServiceManager, Wire, holder,
 };
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getrlimit, setrlimit, waitpid};
@@ -84,7 +84,14 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     };
     let programs = Programs::in_folder(cli.programs_dir.clone());
     let history = History::in_folder(cli.state_dir.clone());
-    let engine = Arc::new(Engine::start(Box::new(host), keeper, history, programs)?);
+    let limits = Limits::read(&cli.config)?;
+    let engine = Arc::new(Engine::start(
+        Box::new(host),
+        keeper,
+        history,
+        programs,
+        limits,
+    )?);
     let keeper = engine.keeper();
     thread::Builder::new()
         .name("holder watch".to_owned())

@@ -14,8 +14,6 @@ use crate::state::{Live, State, Subscription};
 
 /// How long the end of a service may take to be noticed.
 const END_PATIENCE: Duration = Duration::from_millis(500);
-/// Services at most: the kernel's own limit is far above, this bounds the journal.
-const MAX_SERVICES: usize = 16_384;
 
 impl Engine {
     /// Makes a connection speak for a service, and registers the service if it is new.
@@ -27,10 +25,7 @@ impl Engine {
             // What it kept may be in there: it must not take nothing for a first start.
             self.check_handover(&state)?;
             state.check_may_change()?;
-            if state.journal.services.len() >= MAX_SERVICES {
-                let text = format!("{MAX_SERVICES} services are registered, no more are possible");
-                return Err(Refusal::new(Code::LimitReached, text));
-            }
+            self.limits.check_service(&state.journal, peer.uid)?;
             let record = ServiceRecord::new(name.as_str().to_owned(), peer.uid);
             state.journal.services.push(Arc::new(record));
             self.save(&state)?;

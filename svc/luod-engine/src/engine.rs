@@ -13,6 +13,7 @@ use crate::history::History;
 use crate::host::Host;
 use crate::journal_file::{JournalFile, SaveError};
 use crate::keeper::{Keeper, KeeperError};
+use crate::limits::Limits;
 use crate::programs::Programs;
 use crate::sealed::SealedError;
 use crate::shadow::Shadow;
@@ -45,6 +46,7 @@ pub struct Engine {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) history: History,
     pub(crate) programs: Programs,
+    pub(crate) limits: Limits,
     journal_file: Mutex<JournalFile>,
     state: Mutex<State>,
     /// Told whenever a barrier may have an outcome.
@@ -71,12 +73,14 @@ impl Engine {
         keeper: Keeper,
         history: History,
         programs: Programs,
+        limits: Limits,
     ) -> Result<Self, StartError> {
         let engine = Self {
             host,
             journal_file: Mutex::new(JournalFile::new(Shadow::new(keeper.runtime_dir()))),
             history,
             programs,
+            limits,
             keeper: Arc::new(keeper),
             state: Mutex::default(),
             changed: Condvar::new(),

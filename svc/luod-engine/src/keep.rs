@@ -11,8 +11,6 @@ use crate::engine::{Engine, item_key, session_key};
 use crate::preservable;
 use crate::state::LateItem;
 
-/// Items of one service at most.
-const MAX_ITEMS: usize = 4096;
 /// Bytes of an item's name at most.
 const MAX_ITEM_NAME: usize = 128;
 
@@ -43,6 +41,18 @@ impl Engine {
         };
         let service = state
             .journal
+            .service(&request.service)
+            .ok_or_else(not_registered)?;
+        let old = service.item(&request.item);
+        let replaced = old.map_or(0, |item| item.size_bytes);
+        if old.is_none() {
+            self.limits.check_item(service)?;
+        }
+        let added = found.size_bytes;
+        self.limits
+            .check_memory(&state.journal, service.uid, added, replaced)?;
+        let service = state
+            .journal
             .service_mut(&request.service)
             .ok_or_else(not_registered)?;
         let old = service
@@ -53,10 +63,6 @@ impl Engine {
             let text = format!("{:?} is preserved already", request.item);
             return Err(Refusal::new(Code::WrongPhase, text)
                 .with_hint("what is kept at FREEZE needs a name of its own"));
-        }
-        if old.is_none() && service.items.len() >= MAX_ITEMS {
-            let text = format!("{MAX_ITEMS} items are kept for this service, no more are possible");
-            return Err(Refusal::new(Code::LimitReached, text));
         }
         let record = ItemRecord {
             name: request.item.clone(),

@@ -9,8 +9,8 @@ use luod_api::manager::Progress;
 use luod_api::{Code, Refusal};
 use preflight::{Check, Finding};
 use update::{
-    Barrier, BarrierOutcome, Event, ItemState, MarkKind, Moment, Phase, ServiceName, SessionRecord,
-    SessionState, Timeline, UpdateRecord,
+    Barrier, BarrierOutcome, Event, ItemRecord, ItemState, MarkKind, Moment, Phase, ServiceName,
+    SessionRecord, SessionState, Timeline, UpdateRecord,
 };
 
 use crate::engine::{Engine, JOURNAL_SESSION, item_key, session_key};
@@ -157,9 +157,32 @@ impl Engine {
         Ok(())
     }
 
+    /// Refuses when files have grown past what their user may have kept: what is preserved cannot be
+    /// given back before the jump.
+    fn check_limits(&self, state: &State) -> Result<(), Refusal> {
+        for service in &state.journal.services {
+            let held = |item: &&ItemRecord| item.state == ItemState::Held;
+            for item in service.items.iter().filter(held) {
+                let fd = self.kept(&item_key(&service.name, &item.name))?;
+                let (added, replaced) = (crate::preservable::check(fd.as_fd())?, item.size_bytes);
+                self.limits
+                    .check_memory(&state.journal, service.uid, added.size_bytes, replaced)
+                    .map_err(|refusal| Refusal {
+                        message: format!(
+                            "{:?} of {:?} has grown: {}",
+                            item.name, service.name, refusal.message
+                        ),
+                        ..refusal
+                    })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Duplicates of everything to be preserved.
     fn parts(&self) -> Result<Vec<Part>, Refusal> {
         let state = self.state();
+        self.check_limits(&state)?;
         let mut parts = Vec::new();
         for service in &state.journal.services {
             let mut items = Vec::new();

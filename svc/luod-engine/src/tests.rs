@@ -4,6 +4,7 @@ mod barrier;
 mod crashes;
 mod ended;
 mod late;
+mod limits;
 mod participants;
 mod service_manager;
 
@@ -87,6 +88,14 @@ impl Boot {
     }
 }
 
+/// A user who may not have much.
+const LIMITED: u32 = 4242;
+const LIMITS: crate::UserLimits = crate::UserLimits {
+    services: 2,
+    items: 3,
+    memory_mib: 1,
+};
+
 fn start(host: &FakeHost, runtime: &tempfile::TempDir) -> Arc<Engine> {
     let launch = |socket: &std::path::Path| {
         let listener = UnixListener::bind(socket)?;
@@ -96,7 +105,12 @@ fn start(host: &FakeHost, runtime: &tempfile::TempDir) -> Arc<Engine> {
     let keeper = Keeper::open(runtime.path(), Box::new(launch)).unwrap();
     let history = History::in_folder(runtime.path().join("state"));
     let programs = Programs::in_folder(runtime.path().join("programs"));
-    Arc::new(Engine::start(Box::new(host.clone()), keeper, history, programs).unwrap())
+    let host = Box::new(host.clone());
+    let limits = crate::Limits {
+        user: [(LIMITED.to_string(), LIMITS)].into(),
+        ..crate::Limits::default()
+    };
+    Arc::new(Engine::start(host, keeper, history, programs, limits).unwrap())
 }
 
 fn ignore(_progress: Progress) {}
