@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -85,11 +84,7 @@ impl Tree {
         let json = serde_json::to_vec(self).map_err(|error| Error::Tree {
             what: error.to_string(),
         })?;
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        // Never MFD_NOEXEC_SEAL: Linux 7.2 and 7.3 bring such a memfd back read-only.
-        let memfd = memfd_create("kept-folder", flags | MemfdFlags::EXEC)
-            .or_else(|_errno| memfd_create("kept-folder", flags))
-            .map_err(|errno| at(errno.into()))?;
+        let memfd = luo_sys::create_memfd("kept-folder").map_err(|errno| at(errno.into()))?;
         let mut file = File::from(memfd);
         file.write_all(&json).map_err(at)?;
         Ok(file.into())

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate};
+use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate};
 
 use crate::error::Error;
 
@@ -147,15 +147,10 @@ impl MemfdSpec {
 
     /// Makes a new memfd.
     pub(crate) fn create(&self, name: &str) -> Result<OwnedFd, Error> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        // Without MFD_EXEC a host with vm.memfd_noexec=1 makes MFD_NOEXEC_SEAL of it, and 7.3.4
-        // brings such a memfd back with every write seal set. Kernels before 6.3 know neither.
-        let memfd = rustix::fs::memfd_create(name, flags | MemfdFlags::EXEC)
-            .or_else(|_errno| rustix::fs::memfd_create(name, flags))
-            .map_err(|errno| Error::Memfd {
-                call: "memfd_create",
-                errno,
-            })?;
+        let memfd = luo_sys::create_memfd(name).map_err(|errno| Error::Memfd {
+            call: "memfd_create",
+            errno,
+        })?;
         ftruncate(&memfd, self.size_bytes).map_err(|errno| Error::Memfd {
             call: "ftruncate",
             errno,

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::SealFlags;
 use update::journal::{HEADER_LEN, MAX_PAYLOAD};
 use update::{Journal, JournalError};
 
@@ -29,12 +29,7 @@ pub(crate) fn write(journal: &[u8]) -> Result<OwnedFd, SealedError> {
 
 /// Writes an encoded journal into a new memfd that can be added to.
 pub(crate) fn memfd(journal: &[u8]) -> io::Result<File> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Never MFD_NOEXEC_SEAL: 7.3.4 brings such a memfd back with every write seal set. Said
-    // explicitly, as vm.memfd_noexec=1 makes it the default; kernels before 6.3 know neither.
-    let memfd = rustix::fs::memfd_create("luod-journal", flags | MemfdFlags::EXEC)
-        .or_else(|_errno| rustix::fs::memfd_create("luod-journal", flags))?;
-    let mut file = File::from(memfd);
+    let mut file = File::from(luo_sys::create_memfd("luod-journal")?);
     file.write_all(journal)?;
     Ok(file)
 }

@@ -6,6 +6,7 @@
 //!   [`Session<Outgoing>`] and retrieved from a [`Session<Incoming>`].
 //! * [`Error`] carries the call and the errno and says what this errno means for this call.
 //! * [`probe`] gives commands that no client gives, for tests.
+//! * [`create_memfd`] makes a memfd that comes back as it was.
 //! * [`absence`] finds out why there is no device, [`holder`] who keeps it busy.
 //!
 //! C header: `include/uapi/linux/liveupdate.h`; behaviour read from `kernel/liveupdate/` (v7.3).
@@ -15,10 +16,12 @@ mod device;
 mod error;
 pub mod holder;
 mod ioctl;
+mod memfd;
 pub mod probe;
 mod session;
 
 pub use device::Device;
 pub use error::{Call, Error};
 pub use liveupdate_uapi::{DEVICE_PATH, NameError, SessionName};
+pub use memfd::create_memfd;
 pub use session::{Direction, Incoming, Outgoing, Session, Token};
