@@ -17,6 +17,9 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Kind of a failure: luod does not answer, or no longer.
+    pub(crate) const UNREACHABLE: &'static str = "Unreachable";
+
     pub(crate) fn new(code: Code, message: impl Display) -> Self {
         Refusal::new(code, message).into()
     }
@@ -25,7 +28,7 @@ impl Failure {
     pub(crate) fn unreachable(socket: &Path, error: &dyn std::error::Error) -> Self {
         Self {
             exit_code: 3,
-            kind: "Unreachable",
+            kind: Self::UNREACHABLE,
             message: format!(
                 "luod does not answer at {}: {}",
                 socket.display(),
@@ -59,7 +62,7 @@ impl From<ApiError> for Failure {
             ApiError::Refused(refusal) => refusal.into(),
             other => Self {
                 exit_code: 3,
-                kind: "Unreachable",
+                kind: Self::UNREACHABLE,
                 message: chain(&other),
                 hint: "see luod's log".to_owned(),
             },

@@ -2,14 +2,20 @@
 
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use luod_api::manager::{Execute, Prepare, Progress, method};
+use update::Phase;
 
 use crate::cli::{Cli, UpdateArgs};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::next_kernel::NextKernel;
 use crate::output::{self, Layout};
+
+/// Longest time between the end of luod and that of this program, when the kernel is replaced.
+const JUMP_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn update(cli: &Cli, args: &UpdateArgs) -> Result<ExitCode, Failure> {
     let mut connection = Connection::open(cli)?;
@@ -19,8 +25,19 @@ pub(crate) fn update(cli: &Cli, args: &UpdateArgs) -> Result<ExitCode, Failure> 
         prepare(cli, &next, &args.force, deadline_ms, &mut connection)?;
     }
     if !args.prepare_only {
-        let seen = |progress: &Progress| step(cli, progress);
-        connection.watch(method::EXECUTE, &Execute { deadline_ms }, &[], seen)?;
+        let mut phase = Phase::Prepared;
+        let seen = |progress: &Progress| {
+            phase = progress.phase;
+            step(cli, progress);
+        };
+        let jump = connection.watch(method::EXECUTE, &Execute { deadline_ms }, &[], seen);
+        let is_gone = |failure: &Failure| failure.kind == Failure::UNREACHABLE;
+        if jump.as_ref().is_err_and(is_gone) && phase == Phase::Frozen {
+            // The jump ends luod and this program, in either order: only one that is still here after a while has
+            // anything to tell.
+            thread::sleep(JUMP_PATIENCE);
+        }
+        jump?;
     }
     Ok(ExitCode::SUCCESS)
 }

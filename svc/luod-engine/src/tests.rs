@@ -88,14 +88,6 @@ impl Boot {
     }
 }
 
-/// A user who may not have much.
-const LIMITED: u32 = 4242;
-const LIMITS: crate::UserLimits = crate::UserLimits {
-    services: 2,
-    items: 3,
-    memory_mib: 1,
-};
-
 fn start(host: &FakeHost, runtime: &tempfile::TempDir) -> Arc<Engine> {
     let launch = |socket: &std::path::Path| {
         let listener = UnixListener::bind(socket)?;
@@ -106,10 +98,7 @@ fn start(host: &FakeHost, runtime: &tempfile::TempDir) -> Arc<Engine> {
     let history = History::in_folder(runtime.path().join("state"));
     let programs = Programs::in_folder(runtime.path().join("programs"));
     let host = Box::new(host.clone());
-    let limits = crate::Limits {
-        user: [(LIMITED.to_string(), LIMITS)].into(),
-        ..crate::Limits::default()
-    };
+    let limits = limits::of_one_user();
     Arc::new(Engine::start(host, keeper, history, programs, limits).unwrap())
 }
 

@@ -104,12 +104,6 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.target.join("release"))
 }
 
-/// Whether a command was refused. That luod is gone is no refusal: at the jump it may end a moment before
-/// luoctl does.
-fn is_refusal(line: &str) -> bool {
-    line.starts_with("error: ") && !line.contains("hung up")
-}
-
 impl Emulated {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
@@ -143,7 +137,7 @@ impl Emulated {
                 return Ok(());
             }
             let said = fs::read_to_string(self.log("commands.log")).unwrap_or_default();
-            if let Some(refusal) = said.lines().find(|line| is_refusal(line)) {
+            if let Some(refusal) = said.lines().find(|line| line.starts_with("error: ")) {
                 bail!("a command on the machine failed: {refusal}");
             }
             if let Some(status) = self.machine.try_wait()? {

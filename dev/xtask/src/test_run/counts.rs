@@ -30,10 +30,15 @@ impl Counts {
         skipped: 1,
     };
 
-    /// Adds up every summary in a log; `None` when there is none.
+    /// Adds up every summary in a log; `None` when there is none. Where nextest ran the tests, the
+    /// summaries of libtest are what failed tests printed: nextest has counted those tests.
     pub(crate) fn in_log(log: &str) -> Option<Self> {
         let mut total = None;
-        for summary in log.lines().filter_map(summary) {
+        let by_nextest = log.lines().any(is_of_nextest);
+        let lines = log
+            .lines()
+            .filter(|line| !by_nextest || is_of_nextest(line));
+        for summary in lines.filter_map(summary) {
             *total.get_or_insert_with(Self::default) += summary;
         }
         total
@@ -48,12 +53,16 @@ impl AddAssign for Counts {
     }
 }
 
+fn is_of_nextest(line: &str) -> bool {
+    line.trim_start().starts_with("Summary [")
+}
+
 fn summary(line: &str) -> Option<Counts> {
     let line = line.trim_start();
     if let Some(rest) = line.strip_prefix("test result: ") {
         let (_, counts) = rest.split_once(". ")?;
         Some(parse(counts, ';'))
-    } else if line.starts_with("Summary [") {
+    } else if is_of_nextest(line) {
         let (_, counts) = line.split_once(" run: ")?;
         Some(parse(&without_parentheses(counts), ','))
     } else {
@@ -119,6 +128,13 @@ mod tests {
         assert_eq!(Counts::in_log(log), counts(3, 2, 4));
         let log = "     Summary [   0.000s] 0 tests run: 0 passed, 0 skipped\n";
         assert_eq!(Counts::in_log(log), counts(0, 0, 0));
+    }
+
+    #[test]
+    fn a_failed_test_is_counted_once_though_nextest_shows_what_it_printed() {
+        let log = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 59 filtered out\n\
+                        Summary [  37.3s] 966 tests run: 965 passed, 1 failed, 0 skipped\n";
+        assert_eq!(Counts::in_log(log), counts(965, 1, 0));
     }
 
     #[test]

@@ -4,6 +4,22 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use super::*;
 
+/// A user who may not have much.
+const LIMITED: u32 = 4242;
+
+/// The limits of every engine under test.
+pub(super) fn of_one_user() -> crate::Limits {
+    let limits = crate::UserLimits {
+        services: 2,
+        items: 3,
+        memory_mib: 1,
+    };
+    crate::Limits {
+        user: [(LIMITED.to_string(), limits)].into(),
+        ..crate::Limits::default()
+    }
+}
+
 /// A program of the limited user.
 fn peer(connection: u64) -> Peer {
     Peer {
