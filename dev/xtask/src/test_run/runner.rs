@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -96,7 +97,10 @@ fn run_steps(steps: &[Step], context: &Context) -> Counts {
             "ok" => None,
             other => bad.insert(step.name, other),
         };
-        let lines = lines_of(step.name, word, started.elapsed(), &outcome);
+        let mut lines = lines_of(step.name, word, started.elapsed(), &outcome);
+        if word == "FAILED" {
+            lines.extend(full_disks(&written_to(context), SCARCE));
+        }
         lines.iter().for_each(|line| output::line(line));
         if word == "FAILED" {
             failures.extend(lines);
@@ -105,6 +109,31 @@ fn run_steps(steps: &[Step], context: &Context) -> Counts {
     // Once more, where nobody has to look for them.
     failures.iter().for_each(|line| output::line(line));
     total
+}
+
+/// Less than this is left of a file system when writing to it fails here and there.
+const SCARCE: u64 = 1 << 30;
+
+/// The folders that steps write to.
+fn written_to(context: &Context) -> Vec<PathBuf> {
+    let cache = kernel_build::Cache::from_env().ok();
+    let cache = cache.map(|cache| cache.root().to_owned());
+    let folders = [context.workspace.target.clone(), env::temp_dir()];
+    folders.into_iter().chain(cache).collect()
+}
+
+/// Names the folders with less room than that, in bytes: linkers, QEMU and cargo tell a full disk in many ways, or
+/// not at all.
+fn full_disks(folders: &[PathBuf], scarce: u64) -> Vec<String> {
+    let lines = folders.iter().filter_map(|folder| {
+        let found = rustix::fs::statvfs(folder).ok()?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        (free < scarce).then(|| {
+            let folder = folder.display();
+            format!("        only {} MiB are free under {folder}", free >> 20)
+        })
+    });
+    lines.collect()
 }
 
 fn outcome_of(step: &Step, bad: &BTreeMap<&str, &str>, context: &Context) -> Outcome {
@@ -184,8 +213,6 @@ fn lines_of(name: &str, word: &str, elapsed: Duration, outcome: &Outcome) -> Vec
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn context(strictness: Strictness) -> Context {
@@ -242,6 +269,15 @@ mod tests {
         ];
         assert_eq!(totals(&steps, Strictness::Lenient), (1, 0, 2));
         assert_eq!(totals(&steps, Strictness::Strict), (1, 2, 0));
+    }
+
+    #[test]
+    fn a_full_disk_is_named() {
+        let folders = [env::temp_dir(), PathBuf::from("/nonexistent")];
+        assert_eq!(full_disks(&folders, 0), [""; 0]);
+        let named = full_disks(&folders, u64::MAX);
+        assert_eq!(named.len(), 1);
+        assert!(named[0].contains(&folders[0].display().to_string()));
     }
 
     #[test]
