@@ -12,7 +12,7 @@ mod mount;
 
 pub(crate) use fs::{FsCommand, TuneArgs};
 pub(crate) use initrd::InitrdCommand;
-pub(crate) use mount::{MountCommand, UpgradeArgs};
+pub(crate) use mount::{MountCommand, SwitchRootArgs, UpgradeArgs};
 
 const EXAMPLES: &str = "\
 Examples:

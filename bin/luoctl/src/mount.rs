@@ -1,18 +1,21 @@
 //! `luoctl mount`: mounted trees.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use mounts::{
     AttributeFlags, Create, DetachedMount, FsContext, MountAttributes, MountError, MountInfo,
-    Param, Reach, Reuse, UpgradeError, upgrade,
+    Param, Reach, Reuse, SwitchError, UpgradeError, switch_root, upgrade,
 };
-use rustix::fs::{AtFlags, StatxFlags, statx};
+use rustix::fs::{
+    Access, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, accessat, open, openat2, statx,
+};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use crate::cli::{Cli, MountCommand, UpgradeArgs};
+use crate::cli::{Cli, MountCommand, SwitchRootArgs, UpgradeArgs};
 use crate::failure::{Failure, chain};
 use crate::output::{self, Layout};
 
@@ -25,7 +28,49 @@ const ATTRIBUTES: [(&str, AttributeFlags); 4] = [
 ];
 
 pub(crate) fn mount(cli: &Cli, command: &MountCommand) -> Result<ExitCode, Failure> {
-    let MountCommand::Upgrade(args) = command;
+    match command {
+        MountCommand::Upgrade(args) => upgrade_tree(cli, args),
+        MountCommand::SwitchRoot(args) => become_init(args),
+    }
+}
+
+/// Does not come back when all goes well.
+fn become_init(args: &SwitchRootArgs) -> Result<ExitCode, Failure> {
+    let Some((init, words)) = args.init.split_first() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    // Before anything is moved: an initramfs that has lost its root and has no program to become cannot be helped.
+    runnable(&args.new, init.as_ref()).map_err(|errno| {
+        let what = format!("{} in {}", init.display(), args.new.display());
+        let error = std::io::Error::from(errno);
+        let message = format!("failed to find the program {what}: {error}");
+        Failure {
+            message,
+            ..failure(&error, 16, "the root is what it was")
+        }
+    })?;
+    switch_root(&args.new, &args.along).map_err(|error| match &error {
+        SwitchError::Mount(inner) => refused(&error, inner),
+        _ => failure(
+            &error,
+            16,
+            "the root is what it was, unless it says otherwise",
+        ),
+    })?;
+    let error = Command::new(init).args(words).exec();
+    let hint = "the root is switched, and this program could not become its init";
+    Err(failure(&error, 16, hint))
+}
+
+/// Whether a file of the new root may be executed; its links lead to places in it.
+fn runnable(new: &Path, init: &Path) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let root = open(new, flags | OFlags::DIRECTORY, Mode::empty())?;
+    let file = openat2(&root, init, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    accessat(&file, c"", Access::EXEC_OK, AtFlags::EMPTY_PATH)
+}
+
+fn upgrade_tree(cli: &Cli, args: &UpgradeArgs) -> Result<ExitCode, Failure> {
     let new = new_tree(args).map_err(|error| refused(&error, &error))?;
     let judge = |root: &File| expected(root, args.expect.as_deref());
     let done = upgrade(&args.old, &new, &judge);

@@ -41,6 +41,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 
+    /// End another luod that listens there, and go on with everything it keeps: one of the initramfs, or of an older version
+    #[arg(long)]
+    pub(crate) replace: bool,
+
     /// What to log: error, warn, info, debug, or filters like luod_engine=debug
     #[arg(
         long,

@@ -10,6 +10,7 @@ use clap::Parser as _;
 
 mod cli;
 mod manual;
+mod replace;
 mod run;
 mod serve;
 mod shutdown_hook;

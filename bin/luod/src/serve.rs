@@ -23,7 +23,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Cli;
-use crate::supervised;
+use crate::{replace, supervised};
 
 /// Logs to standard error, without colours: a supervisor collects it.
 pub(crate) fn log(filter: &Targets) {
@@ -60,15 +60,18 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let dir = &cli.runtime_dir;
     make_dir(dir).with_context(|| format!("making the folder {}", dir.display()))?;
+    let socket = cli
+        .socket
+        .clone()
+        .unwrap_or_else(|| dir.join("liveupdate.sock"));
+    if cli.replace {
+        replace::end_other(&socket)?;
+    }
     if store.is_none()
         && let Some(listener) = copy_holder(&Keeper::socket(dir))
     {
         return hold_in_copy(&listener);
     }
-    let socket = cli
-        .socket
-        .clone()
-        .unwrap_or_else(|| dir.join("liveupdate.sock"));
     let listener = listen(&socket)?;
     tracing::debug!(socket = %socket.display(), "listening");
     let (keeper, service_manager) = match store {
@@ -175,7 +178,10 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 /// Binds the socket; one left by a dead luod is replaced, one with a living luod is not.
 fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
     if UnixStream::connect(socket).is_ok() {
-        bail!("another luod listens on {}; end it first", socket.display());
+        bail!(
+            "another luod listens on {}; end it first, or start this one with --replace",
+            socket.display()
+        );
     }
     match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

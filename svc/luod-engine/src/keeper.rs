@@ -18,7 +18,7 @@ use systemd_host::{Age, FdStore, Found, Kind};
 
 use crate::engine::{JOURNAL_SESSION, SESSION_KEYS};
 use crate::journal_file::JOURNAL;
-use process::{HolderProcess, Launch};
+use process::{HolderProcess, Launch, Mirror};
 
 /// What goes wrong between `luod` and whoever has the duplicates.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +95,10 @@ impl Keeper {
     /// When the journal's session came over from the kernel before, so did everything else that
     /// luod preserved; what systemd itself carried over beside that is let go.
     ///
+    /// What a holder in `runtime_dir` has, of a luod that was started in the initramfs, goes to the store, and the holder ends.
+    ///
     /// # Errors
-    /// [`KeeperError::Store`].
+    /// [`KeeperError::Store`]; [`KeeperError::Call`] if there is a holder and it does not give what it has.
     pub fn in_store(
         runtime_dir: &Path,
         store: FdStore,
@@ -114,6 +116,15 @@ impl Keeper {
                 store.remove(&key)?;
             } else {
                 mirror.insert(key, Arc::new(fd));
+            }
+        }
+        if let Some((pid, held)) = HolderProcess::find(&Self::socket(runtime_dir))? {
+            if mirror.contains_key(&store_key(JOURNAL)) {
+                // Both have a history of their own; none of them may be forgotten.
+                tracing::error!(pid, names = ?held.keys(), "a holder keeps what is not systemd's; it is left alone");
+            } else {
+                take_over(&store, &mut mirror, held)?;
+                process::end(pid);
             }
         }
         Ok(Self::new(runtime_dir, mirror, Elsewhere::Systemd(store)))
@@ -280,6 +291,20 @@ impl Elsewhere {
             Self::Systemd(_) => store_key(name),
         }
     }
+}
+
+/// Stores what a holder has; it is safe there when this returns.
+fn take_over(store: &FdStore, mirror: &mut Mirror, held: Mirror) -> Result<(), KeeperError> {
+    tracing::info!(
+        count = held.len(),
+        "what the holder has goes to systemd's store"
+    );
+    for (name, fd) in held {
+        let key = store_key(&name);
+        store.put(&key, fd.as_fd())?;
+        mirror.insert(key, fd);
+    }
+    Ok(store.settle()?)
 }
 
 /// A name as systemd's store has it.

@@ -12,9 +12,6 @@ use rustix::mount::{MoveMountFlags, move_mount};
 
 use crate::error::{Call, MountError};
 
-/// `MOVE_MOUNT_BENEATH` (`include/uapi/linux/mount.h`, v7.3).
-const BENEATH: u32 = 0x200;
-
 /// A mount, or a tree of them, that is attached nowhere and ends with this value. Files on it can be
 /// opened from its descriptor.
 #[derive(Debug)]
@@ -26,6 +23,17 @@ impl AsFd for DetachedMount {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Takes the mount at `path` into the group of the one at `of`: mounts made on one of them are made on the others, and
+/// where `of` takes them from others, so does `path`. Both are of one file system, and `path` is private before.
+///
+/// # Errors
+/// [`MountError`]: `EINVAL` where that is not so, and before Linux 5.15.
+pub fn join_group(path: &Path, of: &Path) -> Result<(), MountError> {
+    let flags = MoveMountFlags::MOVE_MOUNT_SET_GROUP;
+    let answer = move_mount(CWD, of, CWD, path, flags);
+    answer.map_err(|errno| MountError::new(Call::JoinGroup, of.display().to_string(), errno))
 }
 
 impl DetachedMount {
@@ -74,6 +82,16 @@ impl DetachedMount {
         answer.map_err(|errno| MountError::new(Call::SetAttributes, "that is detached", errno))
     }
 
+    /// Shows other owners of its files than the file system has, and stores others: those that the user namespace maps
+    /// them to. Only once, and before it is attached.
+    ///
+    /// # Errors
+    /// [`MountError`]; see [`MountError::meaning`] for what `EINVAL` and `EPERM` stand for.
+    pub fn map_ids(&self, reach: Reach, user_namespace: impl AsFd) -> Result<(), MountError> {
+        let answer = mount_sys::map_ids(&self.fd, reach, user_namespace);
+        answer.map_err(|errno| MountError::new(Call::MapIds, "that is detached", errno))
+    }
+
     /// Attaches it at a path, on top of what is there.
     ///
     /// # Errors
@@ -87,8 +105,11 @@ impl DetachedMount {
     /// # Errors
     /// [`MountError`]; see [`MountError::meaning`] for what `EINVAL` stands for.
     pub fn attach_beneath(&self, path: &Path) -> Result<(), MountError> {
-        let beneath = MoveMountFlags::from_bits_retain(BENEATH);
-        self.move_to(path, Call::AttachBeneath, beneath)
+        self.move_to(
+            path,
+            Call::AttachBeneath,
+            MoveMountFlags::MOVE_MOUNT_BENEATH,
+        )
     }
 
     fn move_to(&self, path: &Path, call: Call, flags: MoveMountFlags) -> Result<(), MountError> {

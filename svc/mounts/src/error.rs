@@ -28,10 +28,18 @@ pub enum Call {
     Clone,
     /// `mount_setattr(2)`.
     SetAttributes,
+    /// `mount_setattr(2)` with `MOUNT_ATTR_IDMAP`.
+    MapIds,
     /// `move_mount(2)`.
     Attach,
     /// `move_mount(2)` with `MOVE_MOUNT_BENEATH`.
     AttachBeneath,
+    /// `move_mount(2)` of what is attached.
+    Move,
+    /// `move_mount(2)` with `MOVE_MOUNT_SET_GROUP`.
+    JoinGroup,
+    /// `pivot_root(2)`.
+    Pivot,
     /// `umount2(2)`.
     Detach,
     /// `statx(2)` for the number of a mount.
@@ -51,8 +59,12 @@ impl Call {
             Self::Mount => "mount the file system",
             Self::Clone => "clone the tree at",
             Self::SetAttributes => "set the attributes of the mount",
+            Self::MapIds => "map the owners on the mount",
             Self::Attach => "attach the mount at",
             Self::AttachBeneath => "attach the mount beneath what is mounted at",
+            Self::Move => "move the mount at",
+            Self::JoinGroup => "take the mount into the group of that at",
+            Self::Pivot => "make the root what is mounted at",
             Self::Detach => "detach what is mounted at",
             Self::Number => "find out the mount of",
             Self::Describe => "describe the mount",
@@ -87,7 +99,9 @@ impl MountError {
     #[must_use]
     pub fn meaning(&self) -> Option<&'static str> {
         Some(match (self.call, self.errno) {
-            (_, Errno::PERM) => "it takes CAP_SYS_ADMIN in the mount namespace",
+            (call, Errno::PERM) if call != Call::MapIds => {
+                "it takes CAP_SYS_ADMIN in the mount namespace"
+            }
             (_, Errno::NOSYS) => "this kernel does not have the call",
             (Call::Open, Errno::NODEV) => "this kernel does not know such a file system",
             (Call::Pick, Errno::INVAL) => "it is not the root of a mount",
@@ -104,7 +118,21 @@ impl MountError {
             (Call::Create | Call::CreateExclusive | Call::Reconfigure, Errno::INVAL) => {
                 "the kernel's own log may say why"
             }
+            (Call::Pivot, Errno::INVAL) => {
+                "mounts above it or above the root are shared with others; make them private"
+            }
+            (Call::Move, Errno::INVAL) => "mounts around it are shared with others",
+            (Call::JoinGroup, Errno::INVAL) => {
+                "they are not of one file system, or the one is in no group, or the other is in one, or the \
+                 kernel is older than 5.15"
+            }
             (Call::Attach, Errno::INVAL) => "mounts there cannot be added to",
+            (Call::MapIds, Errno::INVAL) => {
+                "the file system does not map owners, or the mount is attached somewhere"
+            }
+            (Call::MapIds, Errno::PERM) => {
+                "owners of the mount are mapped already, or the user namespace is the first one"
+            }
             (Call::SetAttributes, Errno::BUSY) => "a file on it is open for writing",
             _ => return None,
         })

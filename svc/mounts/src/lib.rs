@@ -8,7 +8,8 @@
 //!   of it;
 //! * [`DetachedMount`] is a mount, or a clone of a tree of mounts, that ends with its descriptor;
 //! * [`upgrade`] replaces what is mounted somewhere by something new, with no moment in which nothing is
-//!   there, and undoes it when the new one is not what is seen afterwards.
+//!   there, and undoes it when the new one is not what is seen afterwards;
+//! * [`switch_root`] makes a mount the root folder.
 //!
 //! Where the manual pages under review differ from the kernel (v7.3), this follows the kernel; each such
 //! place says so.
@@ -17,13 +18,15 @@ mod context;
 mod detached;
 mod error;
 mod log;
+mod root;
 mod upgrade;
 
 pub use context::{AwaitingMount, Create, FsContext, Param, Reconfigure, Reuse};
-pub use detached::DetachedMount;
+pub use detached::{DetachedMount, join_group};
 pub use error::{Call, MountError};
 pub use log::{Message, Severity};
 pub use mount_sys::{
     AttributeFlags, MountAttributes, MountId, MountInfo, Propagation, Reach, listmount, statmount,
 };
+pub use root::{RootSwitch, SwitchError, switch_root};
 pub use upgrade::{UpgradeError, Upgraded, upgrade};

@@ -113,6 +113,17 @@ pub fn set_attributes(
     call::mount_setattr(mount.as_fd(), c"", flags, &attributes.to_kernel())
 }
 
+/// `mount_setattr(fd, "", AT_EMPTY_PATH, …)` with `MOUNT_ATTR_IDMAP` — the owners of files are those that the user
+/// namespace maps them to.
+///
+/// # Errors
+/// `EINVAL` if the file system does not know of it or the mount is attached, `EPERM` if it has a map already or the
+/// namespace is the first one, `EBADF` if it is no user namespace, `ENOSYS` before Linux 5.12.
+pub fn map_ids(mount: impl AsFd, reach: Reach, user_namespace: impl AsFd) -> Result<(), Errno> {
+    let flags = AT_EMPTY_PATH | reach_flag(reach);
+    call::mount_set_idmap(mount.as_fd(), c"", flags, user_namespace.as_fd())
+}
+
 /// `open_tree_attr(fd, path, OPEN_TREE_CLONE, …)` — clones what is mounted at a path, with other
 /// attributes from the start; the clone is detached and ends with its descriptor.
 ///

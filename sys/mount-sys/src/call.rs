@@ -76,6 +76,25 @@ pub(crate) fn mount_setattr(
     answered(answer).map(|_zero| ())
 }
 
+/// `MOUNT_ATTR_IDMAP` (`include/uapi/linux/mount.h`, v7.3).
+const IDMAP: u64 = 0x10_0000;
+
+pub(crate) fn mount_set_idmap(
+    folder: BorrowedFd<'_>,
+    path: &CStr,
+    flags: u32,
+    user_namespace: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    let fd = u64::try_from(user_namespace.as_raw_fd()).map_err(|_negative| Errno::BADF)?;
+    // Borrowed until the call is over.
+    let attr = MountAttr {
+        attr_set: IDMAP,
+        userns_fd: fd,
+        ..MountAttr::default()
+    };
+    mount_setattr(folder, path, flags, &attr)
+}
+
 pub(crate) fn open_tree_attr(
     folder: BorrowedFd<'_>,
     path: &CStr,

@@ -1,6 +1,6 @@
 //! The calls of the file-descriptor mount API that rustix lacks, each in a safe form.
 //!
-//! * [`set_attributes`] and [`open_tree`] take [`MountAttributes`]: `mount_setattr(2)`,
+//! * [`map_ids`], [`set_attributes`] and [`open_tree`], the last two of which take [`MountAttributes`]: `mount_setattr(2)`,
 //!   `open_tree_attr(2)`;
 //! * [`statmount`] gives a [`MountInfo`], [`listmount`] the mounts below another;
 //! * [`unshare_mounts`] gives the calling thread mounts of its own.
@@ -16,7 +16,7 @@ mod info;
 mod namespace;
 
 pub use attributes::{
-    AttributeFlags, MountAttributes, Propagation, Reach, open_tree, set_attributes,
+    AttributeFlags, MountAttributes, Propagation, Reach, map_ids, open_tree, set_attributes,
 };
 pub use info::{MountId, MountInfo, listmount, statmount};
 pub use namespace::unshare_mounts;

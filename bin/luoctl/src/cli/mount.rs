@@ -1,5 +1,6 @@
 //! The command line of `luoctl mount`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub(super) const EXAMPLES: &str = "\
@@ -17,6 +18,30 @@ afterwards, the old one is put back. Nothing is written to /etc/fstab.";
 pub(crate) enum MountCommand {
     /// Replaces what is mounted at a path, with no moment in which nothing is there
     Upgrade(UpgradeArgs),
+    /// Makes a mount the root folder, and becomes a program of it: the last step of an initramfs
+    ///
+    /// Every process gets the new root (pivot_root). Where the initramfs itself is the first mount there is, before
+    /// Linux 7.2 or so, only this one does, and what the initramfs has in memory stays there.
+    SwitchRoot(SwitchRootArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SwitchRootArgs {
+    /// Where the new root is mounted
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+
+    /// Folder whose mount is moved to the same place in the new root, when something is mounted there
+    #[arg(
+        long = "along",
+        value_name = "FOLDER",
+        default_values = ["/dev", "/proc", "/sys", "/run"]
+    )]
+    pub(crate) along: Vec<PathBuf>,
+
+    /// The program of the new root, with its arguments
+    #[arg(last = true, required = true, value_name = "INIT")]
+    pub(crate) init: Vec<OsString>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,8 +12,10 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use live_varlink::Client;
@@ -25,13 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A luod in a folder of its own.
 struct Luod {
-    dir: tempfile::TempDir,
+    dir: Rc<tempfile::TempDir>,
     child: Child,
 }
 
 impl Luod {
     fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Rc::new(tempfile::tempdir().unwrap());
         let child = spawn(&dir);
         let luod = Self { dir, child };
         luod.wait();
@@ -107,9 +109,14 @@ impl Drop for Luod {
 }
 
 fn spawn(dir: &tempfile::TempDir) -> Child {
+    spawn_with(dir, &[])
+}
+
+fn spawn_with(dir: &tempfile::TempDir, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_luod"))
         .arg("--runtime-dir")
         .arg(dir.path())
+        .args(arguments)
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
@@ -275,6 +282,27 @@ fn a_second_luod_in_the_same_folder_gives_up() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("another luod listens on"), "{text}");
     assert_eq!(luod.status()["phase"], "normal");
+}
+
+#[test]
+fn a_luod_takes_the_place_of_another_and_has_what_it_kept() {
+    let mut luod = Luod::start();
+    leave_an_item(&luod);
+    let holder = luod.holder();
+    // Ended by the second, and then killed: the third finds nobody to replace.
+    for is_there in [true, false] {
+        let next = spawn_with(&luod.dir, &["--replace"]);
+        let mut first = std::mem::replace(&mut luod.child, next);
+        let ended = first.wait().unwrap();
+        let expected = if is_there { Signal::TERM } else { Signal::KILL };
+        assert_eq!(ended.signal(), Some(expected.as_raw()));
+        luod.wait();
+        assert_eq!(luod.holder(), holder);
+        assert_kept(&luod);
+        if is_there {
+            luod.kill();
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
@@ -36,14 +37,17 @@ struct Unit {
 
 /// A systemd with one service.
 struct Systemd {
-    dir: tempfile::TempDir,
+    dir: Rc<tempfile::TempDir>,
     unit: Arc<Mutex<Unit>>,
     luod: Child,
 }
 
 impl Systemd {
     fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(Rc::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn start_in(dir: Rc<tempfile::TempDir>) -> Self {
         let unit = Arc::<Mutex<Unit>>::default();
         let socket = UnixDatagram::bind(dir.path().join("notify")).unwrap();
         let heard = Arc::clone(&unit);
@@ -97,7 +101,8 @@ impl Drop for Systemd {
 fn spawn(dir: &tempfile::TempDir, stored: &Stored) -> Child {
     let names: Vec<_> = stored.iter().map(|(name, _)| name.as_str()).collect();
     let mut script =
-        "LISTEN_PID=$$ exec \"$0\" --runtime-dir \"$1\" --state-dir \"$1\"/state".to_owned();
+        "LISTEN_PID=$$ exec \"$0\" --replace --runtime-dir \"$1\" --state-dir \"$1\"/state"
+            .to_owned();
     for (at, (_, fd)) in stored.iter().enumerate() {
         // Above 9 and closed after it: the shell's own syntax takes one digit only.
         rustix::io::fcntl_setfd(fd, FdFlags::empty()).unwrap();
@@ -299,4 +304,26 @@ fn forgotten_items_leave_the_store_and_luod_tells_that_it_lives() {
     let mut magic = [0; 8];
     journal.read_exact_at(&mut magic, 0).unwrap();
     assert_eq!(&magic, b"LUODJRNL");
+}
+
+/// One of an initramfs has a holder; what it has goes to the store of the one that systemd starts.
+#[test]
+fn what_an_earlier_luod_kept_goes_to_the_store_and_its_holder_ends() {
+    let mut early = super::Luod::start();
+    super::leave_an_item(&early);
+    let holder = early.holder();
+    let mut systemd = Systemd::start_in(Rc::clone(&early.dir));
+    assert!(!early.child.wait().unwrap().success());
+    systemd.until("the journal and the item", |unit| unit.stored.len() == 2);
+    let begin = Instant::now();
+    while rustix::process::test_kill_process(holder).is_ok() {
+        assert!(begin.elapsed() < PATIENCE, "the holder stays");
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
+    systemd.restart(ToOwned::to_owned);
+    let item = systemd.store("cache").memfd("arena", &spec()).unwrap();
+    assert_eq!(
+        (item.origin(), read(&item).as_slice()),
+        (Origin::Kept, &b"kept!"[..])
+    );
 }

@@ -15,6 +15,7 @@ mod composed;
 mod crashes;
 mod deaths;
 mod direct;
+mod early;
 mod failures;
 mod handover;
 mod harness;
@@ -44,7 +45,11 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 12] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 13] = [
+    (
+        early::scenarios,
+        "an initramfs, and the root that comes after it",
+    ),
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use live_varlink::Client;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::{Value, json};
 
 use crate::holder::{GET, LIST, Listing, Name, PUT, REMOVE};
@@ -22,7 +22,7 @@ const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Starts a holder that will listen on the path given.
 pub(super) type Launch = Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
 
-type Mirror = BTreeMap<String, Arc<OwnedFd>>;
+pub(super) type Mirror = BTreeMap<String, Arc<OwnedFd>>;
 
 /// A connection to the holder, and how another is started.
 pub(super) struct HolderProcess {
@@ -55,6 +55,14 @@ impl HolderProcess {
             pid,
         };
         Ok((holder, mirror))
+    }
+
+    /// Connects to the holder if there is one; with a duplicate of everything it holds.
+    pub(super) fn find(socket: &Path) -> Result<Option<(u32, Mirror)>, KeeperError> {
+        match Client::connect(socket) {
+            Ok(client) => adopt(client).map(|(_client, pid, mirror)| Some((pid, mirror))),
+            Err(_nobody) => Ok(None),
+        }
     }
 
     pub(super) const fn pid(&self) -> u32 {
@@ -96,6 +104,15 @@ fn adopt(mut client: Client) -> Result<(Client, u32, Mirror), KeeperError> {
         mirror.insert(name, Arc::new(fd));
     }
     Ok((client, listing.pid, mirror))
+}
+
+/// Ends a holder, when everything it has is elsewhere.
+pub(super) fn end(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let ended = pid.map(|pid| kill_process(pid, Signal::TERM));
+    if let Some(Err(errno)) = ended {
+        tracing::warn!(%errno, "the holder stays, with duplicates of everything");
+    }
 }
 
 pub(super) fn wait_for_end(pid: u32) {

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
 mod devices;
+mod roots;
 
 use std::fs;
 use std::path::Path;
