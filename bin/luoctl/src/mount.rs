@@ -10,7 +10,7 @@ use mounts::{
     Param, Reach, Reuse, SwitchError, UpgradeError, switch_root, upgrade,
 };
 use rustix::fs::{
-    Access, AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, accessat, open, openat2, statx,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, open, openat2, statx,
 };
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -62,12 +62,18 @@ fn become_init(args: &SwitchRootArgs) -> Result<ExitCode, Failure> {
     Err(failure(&error, 16, hint))
 }
 
-/// Whether a file of the new root may be executed; its links lead to places in it.
+/// Whether there is a program in the new root; its links lead to places in it.
 fn runnable(new: &Path, init: &Path) -> Result<(), Errno> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root = open(new, flags | OFlags::DIRECTORY, Mode::empty())?;
     let file = openat2(&root, init, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
-    accessat(&file, c"", Access::EXEC_OK, AtFlags::EMPTY_PATH)
+    let mode = fstat(&file)?.st_mode;
+    let is_program = FileType::from_raw_mode(mode) == FileType::RegularFile;
+    if is_program && mode & 0o111 != 0 {
+        Ok(())
+    } else {
+        Err(Errno::ACCESS)
+    }
 }
 
 fn upgrade_tree(cli: &Cli, args: &UpgradeArgs) -> Result<ExitCode, Failure> {
