@@ -150,6 +150,8 @@ impl Recipe {
             ("record_size", format!("{record_bytes:#x}")),
             ("console_size", format!("{console_bytes:#x}")),
             ("pmsg_size", format!("{pmsg_bytes:#x}")),
+            // Not given, it is 4096, also where the kernel cannot trace functions.
+            ("ftrace_size", "0".to_owned()),
         ]
     }
 
@@ -197,12 +199,14 @@ mod tests {
         assert_eq!(
             words.join(" "),
             "reserve_mem=1344K:4096:oops pstore.backend=ramoops ramoops.mem_name=oops ramoops.mem_type=2 \
-             ramoops.max_reason=4 ramoops.record_size=0x40000 ramoops.console_size=0x40000 ramoops.pmsg_size=0x10000"
+             ramoops.max_reason=4 ramoops.record_size=0x40000 ramoops.console_size=0x40000 ramoops.pmsg_size=0x10000 \
+             ramoops.ftrace_size=0"
         );
         assert_eq!(recipe.words(Driver::Module), words[..2]);
         assert_eq!(
             recipe.modprobe_line(),
-            "options ramoops mem_name=oops mem_type=2 max_reason=4 record_size=0x40000 console_size=0x40000 pmsg_size=0x10000"
+            "options ramoops mem_name=oops mem_type=2 max_reason=4 record_size=0x40000 console_size=0x40000 pmsg_size=0x10000 \
+             ftrace_size=0"
         );
     }
 

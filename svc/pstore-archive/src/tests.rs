@@ -1,6 +1,7 @@
 //! Boots, played with files.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -245,6 +246,6 @@ fn links_are_not_followed() {
     let host = Host::new();
     let target: &Path = &host.path("secret");
     fs::write(target, "x").unwrap();
-    std::os::unix::fs::symlink(target, host.path("store/dmesg-ramoops-0")).unwrap();
+    symlink(target, host.path("store/dmesg-ramoops-0")).unwrap();
     assert!(host.collect(1, Afterwards::Leave).records.is_empty());
 }

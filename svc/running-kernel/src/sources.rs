@@ -53,6 +53,7 @@ impl Sources {
             is_loading_disabled: limits.map(|limits| limits.is_disabled),
             loads_left: limits.and_then(|limits| limits.left),
             lockdown: self.lockdown(),
+            log: self.log_facts(),
             must_be_signed: config.map(|it| it.is_built_in("CONFIG_KEXEC_SIG_FORCE")),
         }
     }
@@ -64,8 +65,13 @@ impl Sources {
     }
 
     /// Where KHO shows what came in and what goes out (`CONFIG_KEXEC_HANDOVER_DEBUGFS`, root only).
-    fn debugfs(&self, name: &str) -> PathBuf {
+    pub(crate) fn debugfs(&self, name: &str) -> PathBuf {
         self.root.join("sys/kernel/debug/kho").join(name)
+    }
+
+    /// A file by its path without the first slash.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     /// The versions the running kernel says itself. What it was given it has accepted, so that has
@@ -110,14 +116,14 @@ fn luo_tag(blob: &[u8]) -> Option<String> {
 }
 
 /// A blob of debugfs: its size is not told.
-fn blob(path: &Path) -> Option<Vec<u8>> {
+pub(crate) fn blob(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).ok()?;
     file.take(MAX_BLOB_BYTES).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
-fn parse_hex_lines(text: &str) -> Option<Vec<u64>> {
+pub(crate) fn parse_hex_lines(text: &str) -> Option<Vec<u64>> {
     text.lines()
         .map(|line| u64::from_str_radix(line.trim().strip_prefix("0x")?, 16).ok())
         .collect()
