@@ -12,7 +12,7 @@ use crate::cli::{Cli, Command};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Layout};
-use crate::{boot, check, compose, fs, initrd, inspect, manual, mount, show, update};
+use crate::{boot, check, compose, fs, initrd, inspect, manual, mount, pstore, show, update};
 
 /// Exit code of a report that names a required loss.
 const LOSS: u8 = 11;
@@ -50,6 +50,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Initrd(command) => initrd::initrd(cli, command),
         Command::Mount(command) => mount::mount(cli, command),
         Command::Fs(command) => fs::fs(cli, command),
+        Command::Pstore(command) => pstore::pstore(cli, command),
         Command::Completions { shell } => {
             output::text(&manual::completions(*shell)?);
             Ok(ExitCode::SUCCESS)

@@ -124,10 +124,7 @@ pub(crate) fn history(updates: &[PastUpdate]) -> String {
     let mut text = String::new();
     for past in updates {
         let report = &past.report;
-        let when = Timestamp::from_nanosecond(past.ended_ns.into()).map_or_else(
-            |_| "(no time)".to_owned(),
-            |at| at.strftime("%F %T").to_string(),
-        );
+        let when = moment(past.ended_ns.into());
         let end = match (&report.cancelled, &report.to_release) {
             (Some(reason), _) => format!("cancelled: {reason}"),
             (None, Some(to)) => format!("-> {to:<16} {}", outcome(report)),
@@ -136,6 +133,15 @@ pub(crate) fn history(updates: &[PastUpdate]) -> String {
         let _infallible = writeln!(text, "{when} UTC  {:<16} {end}", report.from_release);
     }
     text
+}
+
+/// A time in nanoseconds since 1970, for people.
+pub(crate) fn moment(ns: i128) -> String {
+    let at = Timestamp::from_nanosecond(ns);
+    at.map_or_else(
+        |_| "(no time)".to_owned(),
+        |at| at.strftime("%F %T").to_string(),
+    )
 }
 
 fn outcome(report: &Report) -> String {

@@ -75,7 +75,6 @@ impl Sources {
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "what Option::filter gives")]
 fn is_name(text: &String) -> bool {
     !text.is_empty() && text != NULL
 }

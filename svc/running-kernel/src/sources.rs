@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kexec_sys::status::KexecPaths;
 use kho_abi::luo::COMPATIBLE_LENGTH;
-use kimage::Tags;
+use kimage::{KernelConfig, Tags};
 use preflight::{CommandLine, Lockdown, Running, TagsInUse};
 
 use crate::config;
@@ -43,7 +43,7 @@ impl Sources {
             self.root.join("proc/sys/kernel"),
         );
         let limits = kexec.load_limits().ok();
-        let config = config::read(&self.root, &uname.release().to_string_lossy());
+        let config = self.config();
         Running {
             machine: uname.machine().to_string_lossy().into_owned(),
             cmdline: text("proc/cmdline").map(|line| CommandLine::new(&line)),
@@ -56,6 +56,23 @@ impl Sources {
             log: self.log_facts(),
             must_be_signed: config.map(|it| it.is_built_in("CONFIG_KEXEC_SIG_FORCE")),
         }
+    }
+
+    /// Its configuration, where it shows it or its package does.
+    pub fn config(&self) -> Option<KernelConfig> {
+        config::read(&self.root, &self.release())
+    }
+
+    /// What `uname -r` says.
+    pub fn release(&self) -> String {
+        let uname = rustix::system::uname();
+        uname.release().to_string_lossy().into_owned()
+    }
+
+    /// The identity of this boot.
+    pub fn boot_id(&self) -> Option<String> {
+        let id = fs::read_to_string(self.path("proc/sys/kernel/random/boot_id")).ok()?;
+        Some(id.trim().to_owned())
     }
 
     /// Bytes of each scratch area, as far as debugfs shows them.
