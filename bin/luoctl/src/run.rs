@@ -86,7 +86,10 @@ fn last_report(cli: &Cli) -> Result<Report, Failure> {
 fn history(cli: &Cli, limit: u32) -> Result<ExitCode, Failure> {
     let request = manager::History { limit };
     let answer: HistoryAnswer = Connection::open(cli)?.call(method::HISTORY, &request)?;
-    print(cli, &answer, || show::history(&answer.updates));
+    print(cli, &answer, || {
+        let updates = show::history(&answer.updates);
+        format!("{updates}\nboots:\n{}", show::boots(&answer.boots))
+    });
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use luod_api::manager::{PastUpdate, ServiceEntry, Sessions, Status};
-use update::{ItemState, Report, SessionState};
+use update::{Boot, ItemState, PreviousLog, Report, SessionState};
 
 /// Width of the longest bar in a report, in characters.
 const BAR: f64 = 30.0;
@@ -180,8 +180,54 @@ pub(crate) fn report(report: &Report) -> String {
     if report.to_release.is_some() || !report.lost.is_empty() {
         text.push_str(&lost(report));
     }
+    text.push_str(&log(report));
+    text.push_str(&chain(&report.chain));
     for warning in &report.warnings {
         let _infallible = writeln!(text, "WARNING: {warning}");
+    }
+    text
+}
+
+fn log(report: &Report) -> String {
+    match &report.previous_log {
+        Some(PreviousLog::Kept { lines, last_line }) => format!(
+            "log of the kernel before: kept, {lines} lines, the last: {last_line} (luoctl pstore show)\n"
+        ),
+        Some(PreviousLog::Absent { reason }) => {
+            format!("log of the kernel before: not kept: {reason}\n")
+        }
+        None => String::new(),
+    }
+}
+
+/// The kernels since the cold boot on one line.
+fn chain(boots: &[Boot]) -> String {
+    if boots.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = boots.iter().map(|boot| &*boot.release).collect();
+    format!("kernels since the cold boot: {}\n", names.join(" -> "))
+}
+
+/// A line for each boot.
+pub(crate) fn boots(boots: &[Boot]) -> String {
+    let mut text = String::new();
+    for boot in boots {
+        let count = match boot.kexec_count {
+            Some(0) => "cold boot".to_owned(),
+            Some(count) => format!("kexec {count}"),
+            None => "kexec count unknown".to_owned(),
+        };
+        let from = boot.previous_release.as_deref();
+        let from = from.map_or(String::new(), |release| format!(" from {release}"));
+        let update = boot.update_id.as_deref();
+        let update = update.map_or(String::new(), |id| format!(", update {id}"));
+        let _infallible = writeln!(
+            text,
+            "{} UTC  {:<16} {count}{from}{update}",
+            moment(boot.started_ns.into()),
+            boot.release
+        );
     }
     text
 }

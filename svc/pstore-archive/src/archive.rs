@@ -135,7 +135,7 @@ impl Archive {
     pub(crate) fn entry_of(&self, entries: &[Entry], boot: &Boot, fresh: Manifest) -> Entry {
         let known = entries
             .iter()
-            .find(|entry| entry.manifest.boot.boot_id == boot.boot_id);
+            .find(|entry| entry.manifest.boot.is_same(boot));
         if let Some(known) = known {
             return known.clone();
         }

@@ -27,6 +27,14 @@ pub struct Boot {
     pub previous_release: Option<String>,
 }
 
+impl Boot {
+    /// Whether both are the same boot; a count that was not known yet is no difference.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let counts = self.kexec_count.zip(other.kexec_count);
+        self.boot_id == other.boot_id && counts.is_none_or(|(one, two)| one == two)
+    }
+}
+
 /// What was collected in a boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
