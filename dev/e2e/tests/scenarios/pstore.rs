@@ -230,6 +230,8 @@ fn history(machine: &Machine, releases: &[String]) -> anyhow::Result<()> {
 fn oops(lab: &Lab) -> anyhow::Result<()> {
     let disk = disk(lab)?;
     let machine = boot(lab, Series::V7_2, &disk, &recipe()?)?;
+    // Guests of the tests end at an oops, which this one is to survive.
+    machine.write_file("/proc/sys/kernel/panic_on_oops", 0o600, b"0")?;
     machine.run(["/bin/e2e-client", "oops"])?.success()?;
     update(lab, &machine, Series::V7_3)?;
     let list = pstore(&machine, &["list"])?;
@@ -299,6 +301,12 @@ fn broken(lab: &Lab) -> anyhow::Result<()> {
     Ok(machine.poweroff()?)
 }
 
+/// What `luoctl pstore check` finds, whatever it ends with.
+fn findings(machine: &Machine) -> anyhow::Result<Value> {
+    let outcome = machine.run(["/bin/luoctl", "pstore", "check", "--json"])?;
+    serde_json::from_str(&outcome.stdout()).with_context(|| outcome.output())
+}
+
 /// A region that is on the command line of a later kernel only.
 fn late(lab: &Lab) -> anyhow::Result<()> {
     let disk = disk(lab)?;
@@ -320,11 +328,13 @@ fn late(lab: &Lab) -> anyhow::Result<()> {
     ];
     machine.jump(update, PATIENCE)?;
     start(&machine)?;
-    let value: Value = {
-        let outcome = machine.run(["/bin/luoctl", "pstore", "check", "--json"])?;
-        serde_json::from_str(&outcome.stdout())?
+    // Where early memory of a kernel that came by kexec is from, it may be in scratch; then it is refused.
+    let value = findings(&machine)?;
+    let verdict = |topic: &str| {
+        let all = value["findings"].as_array()?;
+        all.iter().find(|found| found["check"] == topic)?["verdict"].as_str()
     };
-    // On a machine this small it lands in scratch; the kernel refuses to hand it over.
-    ensure!(value["is_sure"] == false, "{value:#}");
+    let is_told = verdict("cold-boot") == Some("unknown") || verdict("region") == Some("refused");
+    ensure!(is_told && value["is_sure"] == false, "{value:#}");
     Ok(machine.poweroff()?)
 }

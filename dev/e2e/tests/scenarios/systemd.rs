@@ -17,9 +17,11 @@ use crate::harness::{Lab, Scenario, guest_kernel};
 const UPDATES: u64 = 3;
 const SIGTERM: i32 = 15;
 /// What the package must leave nothing of.
-const TRACES: [&str; 5] = [
+const TRACES: [&str; 7] = [
     "/usr/sbin/luod",
     "/usr/lib/systemd/system/luod.service",
+    "/usr/lib/systemd/system/luod-pstore.service",
+    "/etc/systemd/system/sysinit.target.wants/luod-pstore.service",
     "/usr/lib/systemd/system-shutdown/luod.shutdown",
     "/var/lib/luod",
     "/run/luod",
