@@ -195,13 +195,14 @@ impl Host for FakeHost {
 
     fn facts(&self) -> KernelFacts {
         let release = "7.3.4-fake".to_owned();
+        let kernel = self.kernel();
         KernelFacts {
             release,
-            boot_id: format!("boot-{}", self.kernel().jumps),
+            boot_id: format!("boot-{}", kernel.jumps),
             liveupdate_number: Some(1),
-            kexec_count: Some(self.kernel().jumps),
+            kexec_count: Some(kernel.jumps),
             previous_release: None,
-            systemd_kexec_count: self.kernel().systemd_kexec_count,
+            systemd_kexec_count: kernel.systemd_kexec_count,
         }
     }
 

@@ -65,6 +65,12 @@ fn disk(lab: &Lab) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Ends the machine; the disk of one that failed is left.
+fn end(machine: Machine, disk: &Path) -> anyhow::Result<()> {
+    machine.poweroff()?;
+    Ok(std::fs::remove_file(disk)?)
+}
+
 /// A machine with a disk, its command line with `words`; luod runs.
 fn boot(lab: &Lab, series: Series, disk: &Path, words: &str) -> anyhow::Result<Machine> {
     let mut image = lab.image_with_client()?;
@@ -95,6 +101,7 @@ fn start(machine: &Machine) -> anyhow::Result<()> {
         .success()?;
     machine.spawn("luod", ["/bin/luod", "--state-dir", "/tmp/state"])?;
     machine.wait_log("luod", "luod serves", PATIENCE)?;
+    machine.wait_log("luod", "log of the kernel before", PATIENCE)?;
     Ok(())
 }
 
@@ -147,7 +154,7 @@ fn chain(lab: &Lab) -> anyhow::Result<()> {
     }
     archive(&machine, &releases)?;
     history(&machine, &releases)?;
-    Ok(machine.poweroff()?)
+    end(machine, &disk)
 }
 
 /// What the boot after a jump knows of the kernel before.
@@ -258,7 +265,7 @@ fn oops(lab: &Lab) -> anyhow::Result<()> {
         .iter()
         .filter(|record| !record["repeated"].is_null());
     ensure!(repeated.count() == 1, "{list:#}");
-    Ok(machine.poweroff()?)
+    end(machine, &disk)
 }
 
 /// The next command line lacks the region: nobody goes on by mistake, and what is lost is told.
@@ -298,7 +305,7 @@ fn broken(lab: &Lab) -> anyhow::Result<()> {
     ensure!(report["previous_log"]["state"] == "absent", "{report:#}");
     let outcome = machine.run(["/bin/luoctl", "pstore", "show", "--archive", ARCHIVE])?;
     check_refusal(&outcome, 24, &["no backend"])?;
-    Ok(machine.poweroff()?)
+    end(machine, &disk)
 }
 
 /// What `luoctl pstore check` finds, whatever it ends with.
@@ -336,5 +343,5 @@ fn late(lab: &Lab) -> anyhow::Result<()> {
     };
     let is_told = verdict("cold-boot") == Some("unknown") || verdict("region") == Some("refused");
     ensure!(is_told && value["is_sure"] == false, "{value:#}");
-    Ok(machine.poweroff()?)
+    end(machine, &disk)
 }
