@@ -19,6 +19,12 @@ const DISK_BYTES: u64 = 64 << 20;
 const DISK: &str = "/tmp";
 const ARCHIVE: &str = "/tmp/state/pstore";
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A folder with nothing in it.
+const EMPTY: &str = "/empty";
+/// What the kernel before told (`CONFIG_KEXEC_HANDOVER_DEBUGFS`).
+const METADATA: &str = "/sys/kernel/debug/kho/in/sub_fdts/kexec-metadata";
+/// Memory of a guest in which early memory of a kernel that came by kexec is scratch and nothing else.
+const SMALL_MEMORY_MIB: u32 = 1536;
 /// What the kernel says last before it jumps (`kernel_kexec()`, `kernel/kexec_core.c`).
 const LAST_LINE: &str = "Starting new kernel";
 
@@ -37,11 +43,14 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("pstore::a_region_that_came_late_is_found_out", |lab| {
             late(lab)
         }),
+        Scenario::new("pstore::a_region_in_scratch_is_refused", |lab| {
+            late_in_scratch(lab)
+        }),
     ]
 }
 
 /// Words of `luoctl pstore setup`: what the host prints is what the guest is booted with.
-fn recipe() -> anyhow::Result<String> {
+pub(crate) fn recipe() -> anyhow::Result<String> {
     let program = artifacts::guest_program("luoctl")?;
     let words = ["pstore", "setup", "--driver", "built-in", "--json"];
     let output = Command::new(program).args(words).output()?;
@@ -73,12 +82,23 @@ fn end(machine: Machine, disk: &Path) -> anyhow::Result<()> {
 
 /// A machine with a disk, its command line with `words`; luod runs.
 fn boot(lab: &Lab, series: Series, disk: &Path, words: &str) -> anyhow::Result<Machine> {
+    boot_in(lab, LARGE_MEMORY_MIB, series, disk, words)
+}
+
+fn boot_in(
+    lab: &Lab,
+    memory_mib: u32,
+    series: Series,
+    disk: &Path,
+    words: &str,
+) -> anyhow::Result<Machine> {
     let mut image = lab.image_with_client()?;
     for program in ["luod", "luoctl"] {
         image.program(&artifacts::guest_program(program)?)?;
     }
+    image.folder(EMPTY)?;
     let kernel = lab.kernel(series)?;
-    let builder = lab.machine(&kernel, image)?.memory_mib(LARGE_MEMORY_MIB);
+    let builder = lab.machine(&kernel, image)?.memory_mib(memory_mib);
     let machine = builder.data_disk(disk).append(words).boot()?;
     start(&machine)?;
     Ok(machine)
@@ -154,6 +174,7 @@ fn chain(lab: &Lab) -> anyhow::Result<()> {
     }
     archive(&machine, &releases)?;
     history(&machine, &releases)?;
+    without_debugfs(&machine, &releases)?;
     end(machine, &disk)
 }
 
@@ -230,6 +251,23 @@ fn history(machine: &Machine, releases: &[String]) -> anyhow::Result<()> {
         ensure!(boot["kexec_count"] == count, "{history:#}");
         ensure!(boot["update_id"].is_null() == (count == 0), "{history:#}");
     }
+    Ok(())
+}
+
+/// Where debugfs shows nothing, the kernel's log says where this boot came from.
+fn without_debugfs(machine: &Machine, releases: &[String]) -> anyhow::Result<()> {
+    let words = ["mount", "upgrade", "/sys/kernel/debug", EMPTY];
+    machine.run(["/bin/luoctl"].into_iter().chain(words))?.success()?;
+    ensure!(machine.read_file(METADATA).is_err(), "debugfs is there still");
+    let other = "/run/other";
+    luoctl(machine, &["pstore", "collect", "--archive", other])?;
+    let list = luoctl(machine, &["pstore", "list", "--archive", other])?;
+    let boot = &list["boots"][0]["boot"];
+    ensure!(boot["kexec_count"] == releases.len() - 1, "{list:#}");
+    let previous = releases.iter().rev().nth(1);
+    ensure!(boot["previous_release"].as_str() == previous.map(|it| &**it), "{list:#}");
+    let value = findings(machine)?;
+    ensure!(value["is_lost"] == false && value["is_sure"] == false, "{value:#}");
     Ok(())
 }
 
@@ -314,10 +352,34 @@ fn findings(machine: &Machine) -> anyhow::Result<Value> {
     serde_json::from_str(&outcome.stdout()).with_context(|| outcome.output())
 }
 
-/// A region that is on the command line of a later kernel only.
+/// A region that is on the command line of a later kernel only: in a large machine it is good from the next jump on.
 fn late(lab: &Lab) -> anyhow::Result<()> {
     let disk = disk(lab)?;
-    let machine = boot(lab, Series::V7_3, &disk, "")?;
+    let machine = late_in(lab, LARGE_MEMORY_MIB, &disk)?;
+    let value = findings(&machine)?;
+    let told = (verdict(&value, "cold-boot"), verdict(&value, "scratch"));
+    ensure!(told == (Some("unknown"), Some("ok")), "{value:#}");
+    ensure!(value["is_sure"] == false, "{value:#}");
+    update(lab, &machine, Series::V7_3)?;
+    check(&machine, &["--reuse-cmdline"])?;
+    ensure!(shown(&machine, &[])?.last().is_some_and(|line| line.ends_with(LAST_LINE)));
+    end(machine, &disk)
+}
+
+/// In a small machine it is in scratch, and the kernel hands nothing over: that is told before the log is lost.
+fn late_in_scratch(lab: &Lab) -> anyhow::Result<()> {
+    let disk = disk(lab)?;
+    let machine = late_in(lab, SMALL_MEMORY_MIB, &disk)?;
+    let value = findings(&machine)?;
+    ensure!(value["is_lost"] == true, "{value:#}");
+    let is_told = ["region", "scratch"].map(|topic| verdict(&value, topic));
+    ensure!(is_told.contains(&Some("refused")), "{value:#}");
+    end(machine, &disk)
+}
+
+/// A machine that was booted without the recipe, and came to it by an update.
+fn late_in(lab: &Lab, memory_mib: u32, disk: &Path) -> anyhow::Result<Machine> {
+    let machine = boot_in(lab, memory_mib, Series::V7_3, disk, "")?;
     let outcome = machine.run(["/bin/luoctl", "pstore", "check"])?;
     ensure!(outcome.code() == Some(22), "{}", outcome.output());
     let words = recipe()?;
@@ -335,13 +397,10 @@ fn late(lab: &Lab) -> anyhow::Result<()> {
     ];
     machine.jump(update, PATIENCE)?;
     start(&machine)?;
-    // Where early memory of a kernel that came by kexec is from, it may be in scratch; then it is refused.
-    let value = findings(&machine)?;
-    let verdict = |topic: &str| {
-        let all = value["findings"].as_array()?;
-        all.iter().find(|found| found["check"] == topic)?["verdict"].as_str()
-    };
-    let is_told = verdict("cold-boot") == Some("unknown") || verdict("region") == Some("refused");
-    ensure!(is_told && value["is_sure"] == false, "{value:#}");
-    end(machine, &disk)
+    Ok(machine)
+}
+
+fn verdict<'a>(value: &'a Value, topic: &str) -> Option<&'a str> {
+    let all = value["findings"].as_array()?;
+    all.iter().find(|found| found["check"] == topic)?["verdict"].as_str()
 }
