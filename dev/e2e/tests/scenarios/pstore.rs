@@ -24,7 +24,7 @@ const EMPTY: &str = "/empty";
 /// What the kernel before told (`CONFIG_KEXEC_HANDOVER_DEBUGFS`).
 const METADATA: &str = "/sys/kernel/debug/kho/in/sub_fdts/kexec-metadata";
 /// Memory of a guest in which early memory of a kernel that came by kexec is scratch and nothing else.
-const SMALL_MEMORY_MIB: u32 = 1536;
+const SMALL_MEMORY_MIB: u32 = 1024;
 /// What the kernel says last before it jumps (`kernel_kexec()`, `kernel/kexec_core.c`).
 const LAST_LINE: &str = "Starting new kernel";
 
@@ -257,17 +257,28 @@ fn history(machine: &Machine, releases: &[String]) -> anyhow::Result<()> {
 /// Where debugfs shows nothing, the kernel's log says where this boot came from.
 fn without_debugfs(machine: &Machine, releases: &[String]) -> anyhow::Result<()> {
     let words = ["mount", "upgrade", "/sys/kernel/debug", EMPTY];
-    machine.run(["/bin/luoctl"].into_iter().chain(words))?.success()?;
-    ensure!(machine.read_file(METADATA).is_err(), "debugfs is there still");
+    machine
+        .run(["/bin/luoctl"].into_iter().chain(words))?
+        .success()?;
+    ensure!(
+        machine.read_file(METADATA).is_err(),
+        "debugfs is there still"
+    );
     let other = "/run/other";
     luoctl(machine, &["pstore", "collect", "--archive", other])?;
     let list = luoctl(machine, &["pstore", "list", "--archive", other])?;
     let boot = &list["boots"][0]["boot"];
     ensure!(boot["kexec_count"] == releases.len() - 1, "{list:#}");
     let previous = releases.iter().rev().nth(1);
-    ensure!(boot["previous_release"].as_str() == previous.map(|it| &**it), "{list:#}");
+    ensure!(
+        boot["previous_release"].as_str() == previous.map(|it| &**it),
+        "{list:#}"
+    );
     let value = findings(machine)?;
-    ensure!(value["is_lost"] == false && value["is_sure"] == false, "{value:#}");
+    ensure!(
+        value["is_lost"] == false && value["is_sure"] == false,
+        "{value:#}"
+    );
     Ok(())
 }
 
@@ -362,7 +373,11 @@ fn late(lab: &Lab) -> anyhow::Result<()> {
     ensure!(value["is_sure"] == false, "{value:#}");
     update(lab, &machine, Series::V7_3)?;
     check(&machine, &["--reuse-cmdline"])?;
-    ensure!(shown(&machine, &[])?.last().is_some_and(|line| line.ends_with(LAST_LINE)));
+    ensure!(
+        shown(&machine, &[])?
+            .last()
+            .is_some_and(|line| line.ends_with(LAST_LINE))
+    );
     end(machine, &disk)
 }
 
