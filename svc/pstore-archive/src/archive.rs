@@ -31,6 +31,17 @@ pub struct Entry {
     pub manifest: Manifest,
 }
 
+/// What is in the folder.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Every boot that can be read, the oldest first.
+    pub(crate) entries: Vec<Entry>,
+    /// Why others cannot.
+    pub(crate) unreadable: Vec<Error>,
+    /// The highest number of any.
+    last_number: u64,
+}
+
 /// The lock of an archive: one program at a time changes it.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "held until it is dropped")] File);
@@ -51,17 +62,38 @@ impl Archive {
     /// # Errors
     /// [`Error`]: also when the manifest of one cannot be read.
     pub fn entries(&self) -> Result<Vec<Entry>, Error> {
+        let scan = self.scan()?;
+        match scan.unreadable.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(scan.entries),
+        }
+    }
+
+    /// Looks at everything, so that one entry that cannot be read hinders nobody from adding another.
+    pub(crate) fn scan(&self) -> Result<Scan, Error> {
+        let mut scan = Scan::default();
         let listed = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(scan),
             listed => listed.map_err(Error::io("list", &self.folder))?,
         };
-        let mut entries = Vec::new();
         for found in listed {
-            let folder = found.map_err(Error::io("list", &self.folder))?.path();
-            entries.extend(read(&folder)?);
+            let found = found.map_err(Error::io("list", &self.folder))?;
+            if !found.path().is_dir() {
+                continue;
+            }
+            let name = found.file_name().to_string_lossy().into_owned();
+            let number = name
+                .split('-')
+                .next()
+                .and_then(|digits| digits.parse().ok());
+            scan.last_number = scan.last_number.max(number.unwrap_or(0));
+            match read(&found.path()) {
+                Ok(entry) => scan.entries.extend(entry),
+                Err(error) => scan.unreadable.push(error),
+            }
         }
-        entries.sort_by_key(|entry| entry.manifest.number);
-        Ok(entries)
+        scan.entries.sort_by_key(|entry| entry.manifest.number);
+        Ok(scan)
     }
 
     /// A boot by its number, by the start of its boot id, or counted from the last: `-0` is the last, `-1` the one before.
@@ -132,15 +164,15 @@ impl Archive {
     }
 
     /// The entry of a boot that collects; a new one is not on the disk yet.
-    pub(crate) fn entry_of(&self, entries: &[Entry], boot: &Boot, fresh: Manifest) -> Entry {
-        let known = entries
+    pub(crate) fn entry_of(&self, scan: &Scan, boot: &Boot, fresh: Manifest) -> Entry {
+        let known = scan
+            .entries
             .iter()
             .find(|entry| entry.manifest.boot.is_same(boot));
         if let Some(known) = known {
             return known.clone();
         }
-        let last = entries.last().map_or(0, |entry| entry.manifest.number);
-        let number = last.saturating_add(1);
+        let number = scan.last_number.saturating_add(1);
         let name = format!("{number:06}-{}", plain(&boot.boot_id));
         Entry {
             folder: self.folder.join(name),
@@ -159,7 +191,7 @@ impl Archive {
 
     /// Removes the oldest boots until `keep` are left; not those whose copies later boots refer to. How many were removed.
     pub(crate) fn prune(&self, keep: usize) -> Result<usize, Error> {
-        let entries = self.entries()?;
+        let entries = self.scan()?.entries;
         let old = entries.len().saturating_sub(keep.max(1));
         let (old, kept) = entries.split_at(old);
         let records = kept.iter().flat_map(|entry| &entry.manifest.records);

@@ -155,7 +155,8 @@ impl Collection {
         store: &StoreState,
         extent: Extent,
     ) -> Result<Self, Error> {
-        let mut earlier = archive.entries()?;
+        // What cannot be read is left alone: it is no reason to lose what can be kept now.
+        let scan = archive.scan()?;
         let fresh = Manifest {
             format: FORMAT,
             number: 0,
@@ -165,7 +166,8 @@ impl Collection {
             records: Vec::new(),
             unreadable: std::collections::BTreeMap::new(),
         };
-        let mut entry = archive.entry_of(&earlier, boot, fresh);
+        let mut entry = archive.entry_of(&scan, boot, fresh);
+        let mut earlier = scan.entries;
         earlier.retain(|other| other.manifest.number < entry.manifest.number);
         let manifest = &mut entry.manifest;
         // What was not known yet early in the boot.

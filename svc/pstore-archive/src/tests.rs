@@ -242,6 +242,21 @@ fn a_newer_archive_is_refused_and_a_half_made_entry_is_none() {
 }
 
 #[test]
+fn one_boot_that_cannot_be_read_hinders_no_other() {
+    let host = Host::new();
+    let first = host.collect(1, Afterwards::Leave).entry;
+    fs::write(first.folder.join("boot.json"), "{").unwrap();
+    host.put("dmesg-ramoops-0", 5, &shutdown("a"));
+    let second = host.collect_keeping(2, Afterwards::Remove, 1).entry;
+    assert_eq!(second.manifest.number, 2);
+    assert_eq!(second.manifest.records.len(), 1);
+    assert!(second.folder.join("dmesg-ramoops-0").exists());
+    assert!(first.folder.join("boot.json").exists());
+    // Who reads is told.
+    assert!(host.archive().entries().is_err());
+}
+
+#[test]
 fn links_are_not_followed() {
     let host = Host::new();
     let target: &Path = &host.path("secret");

@@ -93,7 +93,7 @@ fn another_backend_takes_the_place() {
     let none = here(LogTopic::Backend, |facts| facts.backend = None);
     assert_eq!(none.0, Verdict::Refused);
     let kho = here(LogTopic::Backend, |facts| {
-        facts.backend = Some("kho".into())
+        facts.backend = Some("kho".into());
     });
     assert_eq!(kho.0, Verdict::Ok);
 }
