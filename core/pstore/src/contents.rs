@@ -150,6 +150,7 @@ mod tests {
     use alloc::vec;
 
     use miniz_oxide::deflate::compress_to_vec;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::dump::Reason;
@@ -187,6 +188,20 @@ mod tests {
         assert!(matches!(error, Some(InflateError::Damaged { .. })));
         assert_eq!(inflate(&packed, usize::MAX), (text, None));
         assert!(inflate(&[], 10).1.is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_unpacks_to_the_same_or_to_its_start(
+            text in proptest::collection::vec(0_u8..8, 0..9000),
+            limit_bytes in 0_usize..10_000,
+        ) {
+            let packed = compress_to_vec(&text, 6);
+            let (found, error) = inflate(&packed, limit_bytes);
+            let length = text.len().min(limit_bytes);
+            prop_assert_eq!(found, &text[..length]);
+            prop_assert_eq!(error.is_none(), text.len() <= limit_bytes);
+        }
     }
 
     #[test]

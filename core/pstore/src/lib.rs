@@ -2,7 +2,7 @@
 //!
 //! A *record* is one file of `/sys/fs/pstore`. Its [`RecordName`] says what it is and of which *backend*, the driver
 //! that kept it. A *dump* is what the kernel wrote at one event, such as a shutdown or an oops, into one or more
-//! records, its *parts*; [`join`] finds those that belong together. [`Contents`] is a record unpacked, with its
+//! records, its *parts*; [`join()`] finds those that belong together. [`Contents`] is a record unpacked, with its
 //! [`DumpHeader`] taken off; [`lines()`] splits the text into lines with priority and time.
 //!
 //! [`ramoops`] is the layout of the backend that keeps records in plain memory: [`ramoops::Geometry`] divides a region
@@ -25,6 +25,8 @@
 )]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod contents;
 mod dump;

@@ -152,6 +152,9 @@ impl fmt::Display for RecordName {
 mod tests {
     use alloc::string::ToString as _;
 
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     #[test]
@@ -188,6 +191,19 @@ mod tests {
                 (kind, backend, id, is_packed)
             );
             assert_eq!(found.to_string(), name);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_the_same_after_a_round_trip(
+            kind in select(&RecordKind::ALL[..]),
+            backend in "[a-z_][a-z_0-9-]{0,12}",
+            id: u64,
+            is_packed: bool,
+        ) {
+            let name = RecordName { kind, backend, id, is_packed };
+            prop_assert_eq!(RecordName::parse(&name.to_string()), Ok(name));
         }
     }
 
