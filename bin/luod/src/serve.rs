@@ -100,10 +100,10 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     thread::Builder::new()
         .name("programs".to_owned())
         .spawn(move || booted.boot_programs())?;
-    let collecting = Arc::clone(&engine);
+    let looking = Arc::clone(&engine);
     thread::Builder::new()
-        .name("logs".to_owned())
-        .spawn(move || collecting.collect_logs())?;
+        .name("look back".to_owned())
+        .spawn(move || looking.look_back())?;
     supervised::start(&engine, service_manager)?;
     tracing::info!(socket = %socket.display(), "luod serves");
     Server::new(Arc::new(Wire(engine)), SERVER_INFO)

@@ -1,4 +1,5 @@
-//! The log of the kernel before: collected when luod starts, and told in the report.
+//! Looking back when luod has started: which boot this is, and what the kernel before left of its log. Services are
+//! served meanwhile: the disk may be slow.
 
 use std::path::Path;
 
@@ -13,9 +14,31 @@ use crate::engine::Engine;
 const KEPT: usize = 100;
 
 impl Engine {
-    /// Collects what pstore has, and tells it in the report of an update that has just come over. Nobody waits for this:
-    /// the disk may be slow.
-    pub fn collect_logs(&self) {
+    /// Writes this boot down, collects what pstore has, and tells it in the report of an update that has just come over.
+    pub fn look_back(&self) {
+        self.note_boot();
+        self.collect_logs();
+    }
+
+    /// Writes down that there is this boot, and what it came by.
+    pub(crate) fn note_boot(&self) {
+        let facts = self.host.facts();
+        let started_ns = self.host.now().realtime_ns;
+        let update_id = {
+            let state = self.state();
+            state.came_by_update.then(|| state.update_id())
+        };
+        self.history.add_boot(&update::Boot {
+            boot_id: facts.boot_id,
+            release: facts.release,
+            started_ns,
+            kexec_count: facts.kexec_count,
+            previous_release: facts.previous_release,
+            update_id,
+        });
+    }
+
+    fn collect_logs(&self) {
         let Some(folder) = self.history.log_folder() else {
             return;
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use luod_api::{Code, Refusal};
 use update::{
-    Boot, Event, ItemState, Journal, Mark, MarkKind, Moment, Phase, ServiceName, ServiceRecord,
+    Event, ItemState, Journal, Mark, MarkKind, Moment, Phase, ServiceName, ServiceRecord,
     SessionState,
 };
 
@@ -60,21 +60,7 @@ impl Engine {
                 self.mourn(&mut state);
             }
         }
-        self.note_boot(&state, started);
         self.save(&state).map_err(StartError::Save)
-    }
-
-    /// Writes down that there is this boot, and what it came by.
-    fn note_boot(&self, state: &State, started: Moment) {
-        let facts = self.host.facts();
-        self.history.add_boot(&Boot {
-            boot_id: facts.boot_id,
-            release: facts.release,
-            started_ns: started.realtime_ns,
-            kexec_count: facts.kexec_count,
-            previous_release: facts.previous_release,
-            update_id: state.came_by_update.then(|| state.update_id()),
-        });
     }
 
     /// After a crash: what was under way is cancelled, everything kept is still kept.

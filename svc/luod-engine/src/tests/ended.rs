@@ -43,7 +43,10 @@ fn a_cancelled_and_a_finished_update_are_in_the_history() {
 #[test]
 fn each_boot_is_written_down_with_the_update_it_came_by() {
     let before = Boot::cold();
-    let boots = |boot: &Boot| boot.engine.history(&History { limit: 10 }).boots;
+    let boots = |boot: &Boot| {
+        boot.engine.note_boot();
+        boot.engine.history(&History { limit: 10 }).boots
+    };
     let cold = boots(&before);
     assert_eq!(cold.len(), 1);
     assert_eq!((&*cold[0].boot_id, &cold[0].update_id), ("boot-0", &None));
