@@ -17,7 +17,7 @@ use crate::output::{self, Layout};
 use crate::update::{milliseconds, prepare};
 
 /// Exit code when an update would be stopped.
-const STOPPED: u8 = 22;
+pub(crate) const STOPPED: u8 = 22;
 /// Width of the longest name of a check.
 const NAME_WIDTH: usize = 12;
 
@@ -52,17 +52,7 @@ pub(crate) fn check(cli: &Cli, args: &CheckArgs) -> Result<ExitCode, Failure> {
 fn table(findings: &[Finding], stops: &[Check]) -> String {
     let mut text = String::new();
     for finding in findings {
-        let verdict = match finding.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Unknown => "unknown",
-            Verdict::Refused => "refused",
-        };
-        let name = finding.check.name();
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:NAME_WIDTH$}  {verdict:7}  {}", finding.message);
-        if !finding.hint.is_empty() {
-            let _ = writeln!(text, "{:NAME_WIDTH$}  {:7}  hint: {}", "", "", finding.hint);
-        }
+        text += &row(finding, finding.check.name(), NAME_WIDTH);
     }
     let names: Vec<_> = stops.iter().map(|check| check.name()).collect();
     let _ = if names.is_empty() {
@@ -74,6 +64,21 @@ fn table(findings: &[Finding], stops: &[Check]) -> String {
             names.join(", ")
         )
     };
+    text
+}
+
+/// A line for what was found, and one for what to do about it.
+pub(crate) fn row<C>(finding: &Finding<C>, name: &str, width: usize) -> String {
+    let verdict = match finding.verdict {
+        Verdict::Ok => "ok",
+        Verdict::Unknown => "unknown",
+        Verdict::Refused => "refused",
+    };
+    let mut text = format!("{name:width$}  {verdict:7}  {}\n", finding.message);
+    if !finding.hint.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:width$}  {:7}  hint: {}", "", "", finding.hint);
+    }
     text
 }
 

@@ -9,10 +9,15 @@ use std::path::PathBuf;
 mod fs;
 mod initrd;
 mod mount;
+mod pstore;
 
 pub(crate) use fs::{FsCommand, TuneArgs};
 pub(crate) use initrd::InitrdCommand;
 pub(crate) use mount::{MountCommand, SwitchRootArgs, UpgradeArgs};
+pub(crate) use pstore::{
+    ArchiveArgs, CollectArgs, DriverArg, ExportArgs, PstoreCheckArgs, PstoreCommand, RegionArgs,
+    SetupArgs, ShowArgs,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +43,8 @@ Exit codes:
    8  not possible in this phase          17  the handover cannot be read
   19  the handover has problems           18  a limit was reached
   20  there is no handover                21  the handover does not fit this machine
-  22  a kernel or image would be refused  23  the images differ";
+  22  a kernel or image would be refused  23  the images differ
+  24  there is no such log";
 
 /// Updates the kernel of this host without losing what services hold in memory.
 #[derive(Debug, clap::Parser)]
@@ -111,6 +117,9 @@ pub(crate) enum Command {
     /// Tunes mounted file systems; needs no luod
     #[command(after_help = fs::EXAMPLES, subcommand)]
     Fs(FsCommand),
+    /// Keeps the last lines of each kernel for the next one, and shows them; needs no luod
+    #[command(after_help = pstore::EXAMPLES, subcommand)]
+    Pstore(PstoreCommand),
     /// Prints what makes a shell complete the words of luoctl
     Completions {
         /// Which shell

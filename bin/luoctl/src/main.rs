@@ -17,6 +17,7 @@ mod manual;
 mod mount;
 mod next_kernel;
 mod output;
+mod pstore;
 mod run;
 mod show;
 mod update;

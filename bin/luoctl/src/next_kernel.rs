@@ -93,7 +93,7 @@ fn open(what: &str, path: &Path) -> Result<File, Failure> {
 }
 
 /// The command line: what is given, else that of the entry.
-fn cmdline(args: &NextKernelArgs, own: Option<&str>) -> Result<String, Failure> {
+pub(crate) fn cmdline(args: &NextKernelArgs, own: Option<&str>) -> Result<String, Failure> {
     let mut cmdline = match (&args.cmdline, own) {
         (Some(cmdline), _) => cmdline.clone(),
         (None, Some(own)) if !args.reuse_cmdline => own.to_owned(),

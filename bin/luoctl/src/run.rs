@@ -12,7 +12,7 @@ use crate::cli::{Cli, Command};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Layout};
-use crate::{boot, check, compose, fs, initrd, inspect, manual, mount, show, update};
+use crate::{boot, check, compose, fs, initrd, inspect, manual, mount, pstore, show, update};
 
 /// Exit code of a report that names a required loss.
 const LOSS: u8 = 11;
@@ -50,6 +50,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Initrd(command) => initrd::initrd(cli, command),
         Command::Mount(command) => mount::mount(cli, command),
         Command::Fs(command) => fs::fs(cli, command),
+        Command::Pstore(command) => pstore::pstore(cli, command),
         Command::Completions { shell } => {
             output::text(&manual::completions(*shell)?);
             Ok(ExitCode::SUCCESS)
@@ -85,7 +86,10 @@ fn last_report(cli: &Cli) -> Result<Report, Failure> {
 fn history(cli: &Cli, limit: u32) -> Result<ExitCode, Failure> {
     let request = manager::History { limit };
     let answer: HistoryAnswer = Connection::open(cli)?.call(method::HISTORY, &request)?;
-    print(cli, &answer, || show::history(&answer.updates));
+    print(cli, &answer, || {
+        let updates = show::history(&answer.updates);
+        format!("{updates}\nboots:\n{}", show::boots(&answer.boots))
+    });
     Ok(ExitCode::SUCCESS)
 }
 

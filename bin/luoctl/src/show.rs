@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use luod_api::manager::{PastUpdate, ServiceEntry, Sessions, Status};
-use update::{ItemState, Report, SessionState};
+use update::{Boot, ItemState, PreviousLog, Report, SessionState};
 
 /// Width of the longest bar in a report, in characters.
 const BAR: f64 = 30.0;
@@ -124,10 +124,7 @@ pub(crate) fn history(updates: &[PastUpdate]) -> String {
     let mut text = String::new();
     for past in updates {
         let report = &past.report;
-        let when = Timestamp::from_nanosecond(past.ended_ns.into()).map_or_else(
-            |_| "(no time)".to_owned(),
-            |at| at.strftime("%F %T").to_string(),
-        );
+        let when = moment(past.ended_ns.into());
         let end = match (&report.cancelled, &report.to_release) {
             (Some(reason), _) => format!("cancelled: {reason}"),
             (None, Some(to)) => format!("-> {to:<16} {}", outcome(report)),
@@ -136,6 +133,15 @@ pub(crate) fn history(updates: &[PastUpdate]) -> String {
         let _infallible = writeln!(text, "{when} UTC  {:<16} {end}", report.from_release);
     }
     text
+}
+
+/// A time in nanoseconds since 1970, for people.
+pub(crate) fn moment(ns: i128) -> String {
+    let at = Timestamp::from_nanosecond(ns);
+    at.map_or_else(
+        |_| "(no time)".to_owned(),
+        |at| at.strftime("%F %T").to_string(),
+    )
 }
 
 fn outcome(report: &Report) -> String {
@@ -174,8 +180,54 @@ pub(crate) fn report(report: &Report) -> String {
     if report.to_release.is_some() || !report.lost.is_empty() {
         text.push_str(&lost(report));
     }
+    text.push_str(&log(report));
+    text.push_str(&chain(&report.chain));
     for warning in &report.warnings {
         let _infallible = writeln!(text, "WARNING: {warning}");
+    }
+    text
+}
+
+fn log(report: &Report) -> String {
+    match &report.previous_log {
+        Some(PreviousLog::Kept { lines, last_line }) => format!(
+            "log of the kernel before: kept, {lines} lines, the last: {last_line} (luoctl pstore show)\n"
+        ),
+        Some(PreviousLog::Absent { reason }) => {
+            format!("log of the kernel before: not kept: {reason}\n")
+        }
+        None => String::new(),
+    }
+}
+
+/// The kernels since the cold boot on one line.
+fn chain(boots: &[Boot]) -> String {
+    if boots.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = boots.iter().map(|boot| &*boot.release).collect();
+    format!("kernels since the cold boot: {}\n", names.join(" -> "))
+}
+
+/// A line for each boot.
+pub(crate) fn boots(boots: &[Boot]) -> String {
+    let mut text = String::new();
+    for boot in boots {
+        let count = match boot.kexec_count {
+            Some(0) => "cold boot".to_owned(),
+            Some(count) => format!("kexec {count}"),
+            None => "kexec count unknown".to_owned(),
+        };
+        let from = boot.previous_release.as_deref();
+        let from = from.map_or(String::new(), |release| format!(" from {release}"));
+        let update = boot.update_id.as_deref();
+        let update = update.map_or(String::new(), |id| format!(", update {id}"));
+        let _infallible = writeln!(
+            text,
+            "{} UTC  {:<16} {count}{from}{update}",
+            moment(boot.started_ns.into()),
+            boot.release
+        );
     }
     text
 }

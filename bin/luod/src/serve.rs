@@ -103,6 +103,10 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     thread::Builder::new()
         .name("programs".to_owned())
         .spawn(move || booted.boot_programs())?;
+    let looking = Arc::clone(&engine);
+    thread::Builder::new()
+        .name("look back".to_owned())
+        .spawn(move || looking.look_back())?;
     supervised::start(&engine, service_manager)?;
     tracing::info!(socket = %socket.display(), "luod serves");
     Server::new(Arc::new(Wire(engine)), SERVER_INFO)

@@ -1,11 +1,9 @@
 //! `luod shutdown-hook`: the last program that runs before the jump.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use luod_engine::{NextKernel, check_device};
+use luod_engine::{Gravity, NextKernel, check_device, tell};
 
 /// What systemd-shutdown calls a jump.
 const KEXEC: &str = "kexec";
@@ -17,25 +15,18 @@ pub(crate) fn run(runtime_dir: &Path, action: &str) -> anyhow::Result<()> {
     }
     let loaded = NextKernel::in_runtime_dir(runtime_dir).load();
     match &loaded {
-        Ok(true) => tell("<6>luod: the next kernel is loaded"),
+        Ok(true) => tell(Gravity::Info, "the next kernel is loaded"),
         Ok(false) => {}
         Err(error) => {
             let cause = std::error::Error::source(error).map(ToString::to_string);
-            tell(&format!("<3>luod: {error}: {}", cause.unwrap_or_default()));
+            let text = format!("{error}: {}", cause.unwrap_or_default());
+            tell(Gravity::Error, &text);
         }
     }
     // Nobody is left who could be asked to close it.
     if let Err(refusal) = check_device() {
         let text = "systemd cannot hand over what units have in its stores";
-        tell(&format!("<3>luod: {text}: {}", refusal.message));
+        tell(Gravity::Error, &format!("{text}: {}", refusal.message));
     }
     loaded.map(drop).context("loading the next kernel")
-}
-
-/// The kernel's log is all that is left.
-fn tell(line: &str) {
-    if let Ok(mut log) = File::options().write(true).open("/dev/kmsg") {
-        // Nobody to tell if this fails.
-        let _lost = log.write_all(line.as_bytes());
-    }
 }

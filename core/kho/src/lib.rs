@@ -53,7 +53,7 @@ pub use hand_off::{Location, LocationError};
 pub use key::{Key, KeyError};
 pub use kho_abi::PageSize;
 pub use mem::{BlockAlloc, MemError, PageAlloc, PhysMem, PhysMemMut};
-pub use metadata::Metadata;
+pub use metadata::{Metadata, MetadataError};
 pub use phys::{Order, Pfn, PhysAddr};
 pub use radix::{Leaf, RadixError, RadixTree, Subtrees, Visit, Visits, Walk};
 pub use root_fdt::{RootFdt, RootFdtError, Subtree, SubtreeError};

@@ -17,6 +17,7 @@ use crate::error::KhoError;
 use crate::fdt::{self, FdtError, Layout, Node};
 use crate::phys::{Order, PhysAddr};
 use crate::root_fdt::native_u64;
+use crate::scratch::memparse;
 
 /// Order of the string table: `fdt_property()` fills it from its end.
 const STRINGS: [&str; 3] = [SIZE_PROP_NAME, START_PROP_NAME, "compatible"];
@@ -121,6 +122,38 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Result<Region, RegionError>>, RegionErro
         })
     });
     Ok(regions.collect())
+}
+
+/// What `reserve_mem=BYTES:ALIGN:LABEL` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The region's length.
+    pub bytes: u64,
+    /// What the address of its first byte is a multiple of.
+    pub align_bytes: u64,
+    /// Its label.
+    pub label: String,
+}
+
+impl Request {
+    /// The value of a word on the command line; `None`: the kernel makes no region of it (`reserve_mem()`).
+    pub fn parse(value: &str) -> Option<Self> {
+        let mut parts = value.splitn(3, ':');
+        let (bytes, align, label) = (parts.next()?, parts.next()?, parts.next()?);
+        let bytes = memparse(bytes).filter(|bytes| *bytes != 0)?;
+        let align = if align.is_empty() {
+            0
+        } else {
+            memparse(align)?
+        };
+        let is_label = !label.is_empty() && label.len() < LABEL_LENGTH && !label.contains(' ');
+        let is_power = align == 0 || align.is_power_of_two();
+        (is_label && is_power).then(|| Self {
+            bytes,
+            align_bytes: align.max(1),
+            label: label.to_string(),
+        })
+    }
 }
 
 /// The region that `reserve_mem=BYTES:ALIGN:LABEL` gets again: same label, exactly the same length,

@@ -207,7 +207,7 @@ pub struct AreaSizes {
 
 /// A number as `memparse()` reads it (`lib/cmdline.c`, v7.3), whole: decimal, octal or
 /// hexadecimal, then a unit.
-fn memparse(text: &str) -> Option<u64> {
+pub(crate) fn memparse(text: &str) -> Option<u64> {
     let (shift, digits) = match text.as_bytes().last()?.to_ascii_uppercase() {
         b'K' => (10, text.get(..text.len().saturating_sub(1))?),
         b'M' => (20, text.get(..text.len().saturating_sub(1))?),

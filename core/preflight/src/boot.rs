@@ -5,6 +5,7 @@ use kimage::KernelConfig;
 use crate::cmdline::CommandLine;
 use crate::finding::{Check, Finding};
 use crate::running::Running;
+use crate::shutdown_log;
 use crate::target::{InitrdFacts, SCRATCH_PARAMETERS, Target};
 
 pub(crate) fn all(target: &Target, running: &Running) -> Vec<Finding> {
@@ -12,6 +13,7 @@ pub(crate) fn all(target: &Target, running: &Running) -> Vec<Finding> {
     let mut findings = vec![live_update(&cmdline), kho(&cmdline, target.config())];
     findings.extend(page_size(target, running));
     findings.push(reserve_mem(&cmdline, running));
+    findings.push(shutdown_log::of_next(&cmdline, target.config(), running));
     findings.extend(scratch_size(target, &cmdline, running));
     findings.push(command_line(target));
     findings.push(initrd(target));

@@ -46,6 +46,19 @@ impl CommandLine {
         self.values(key).last()
     }
 
+    /// Every word `MODULE.name=value` of a module, in order: name, with underscores, and value.
+    pub fn parameters<'a>(
+        &'a self,
+        module: &'a str,
+    ) -> impl Iterator<Item = (String, &'a str)> + 'a {
+        self.words().filter_map(move |word| {
+            let (key, value) = word.split_once('=')?;
+            let (found, name) = key.split_once('.')?;
+            let name = name.replace('-', "_");
+            is_same(found, module).then(|| (name, value.trim_matches('"')))
+        })
+    }
+
     /// The switch that counts; `None` without one, and when its value is neither on nor off.
     pub fn switch(&self, key: &str) -> Option<bool> {
         self.last(key).and_then(switch)

@@ -22,6 +22,8 @@ pub enum Check {
     Kho,
     /// Regions of `reserve_mem=` are named again, as they are.
     ReserveMem,
+    /// The log that this kernel keeps for the next one is kept by it too.
+    ShutdownLog,
     /// Sizes of scratch on the command line.
     ScratchSize,
     /// The command line is not too long.
@@ -38,7 +40,7 @@ pub enum Check {
 
 impl Check {
     /// All, in the order they are shown.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Image,
         Self::KhoTag,
         Self::LuoTag,
@@ -47,6 +49,7 @@ impl Check {
         Self::LiveUpdate,
         Self::Kho,
         Self::ReserveMem,
+        Self::ShutdownLog,
         Self::ScratchSize,
         Self::CommandLine,
         Self::Initrd,
@@ -66,6 +69,7 @@ impl Check {
             Self::LiveUpdate => "liveupdate",
             Self::Kho => "kho",
             Self::ReserveMem => "reserve-mem",
+            Self::ShutdownLog => "shutdown-log",
             Self::ScratchSize => "scratch-size",
             Self::CommandLine => "command-line",
             Self::Initrd => "initrd",
@@ -109,9 +113,9 @@ pub enum Verdict {
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct Finding<C = Check> {
     /// What was checked.
-    pub check: Check,
+    pub check: C,
     /// How it ended.
     pub verdict: Verdict,
     /// What was found, and what comes of it.
@@ -120,20 +124,20 @@ pub struct Finding {
     pub hint: String,
 }
 
-impl Finding {
-    pub(crate) fn ok(check: Check, message: impl Into<String>) -> Self {
+impl<C> Finding<C> {
+    pub(crate) fn ok(check: C, message: impl Into<String>) -> Self {
         Self::new(check, Verdict::Ok, message)
     }
 
-    pub(crate) fn unknown(check: Check, message: impl Into<String>) -> Self {
+    pub(crate) fn unknown(check: C, message: impl Into<String>) -> Self {
         Self::new(check, Verdict::Unknown, message)
     }
 
-    pub(crate) fn refused(check: Check, message: impl Into<String>) -> Self {
+    pub(crate) fn refused(check: C, message: impl Into<String>) -> Self {
         Self::new(check, Verdict::Refused, message)
     }
 
-    fn new(check: Check, verdict: Verdict, message: impl Into<String>) -> Self {
+    fn new(check: C, verdict: Verdict, message: impl Into<String>) -> Self {
         Self {
             check,
             verdict,
@@ -147,7 +151,9 @@ impl Finding {
         self.hint = hint.into();
         self
     }
+}
 
+impl Finding {
     /// Whether an update must not go on, unless it is forced.
     pub fn stops(&self) -> bool {
         match self.verdict {

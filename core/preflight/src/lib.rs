@@ -22,12 +22,14 @@ mod cmdline;
 mod finding;
 mod loading;
 mod running;
+mod shutdown_log;
 mod tags;
 mod target;
 
 pub use cmdline::CommandLine;
 pub use finding::{Check, Finding, Verdict};
 pub use running::{Lockdown, Running, TagsInUse};
+pub use shutdown_log::{LogFacts, LogFinding, LogTopic, RamoopsFacts, check_log, check_next_log};
 pub use target::{InitrdFacts, KernelFacts, Target};
 
 /// Everything that can be told of `target` on the host that `running` is of.

@@ -1,6 +1,7 @@
 //! What is known of the kernel that runs.
 
 use crate::cmdline::CommandLine;
+use crate::shutdown_log::LogFacts;
 
 /// The kernel that runs, as far as it is known.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,8 @@ pub struct Running {
     pub lockdown: Option<Lockdown>,
     /// Whether a kernel must be signed (`CONFIG_KEXEC_SIG_FORCE`); `None` when it is not known.
     pub must_be_signed: Option<bool>,
+    /// What becomes of its log.
+    pub log: LogFacts,
 }
 
 /// Versions a kernel hands over under.

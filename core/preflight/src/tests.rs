@@ -61,6 +61,7 @@ fn running() -> Running {
         loads_left: None,
         lockdown: Some(Lockdown::None),
         must_be_signed: Some(false),
+        log: LogFacts::default(),
     }
 }
 

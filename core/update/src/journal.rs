@@ -29,6 +29,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::boot::PreviousLog;
 use crate::manifest::ServiceRecord;
 use crate::phase::Phase;
 use crate::timeline::Timeline;
@@ -92,6 +93,9 @@ pub struct UpdateRecord {
     /// What went wrong beside luod's own sessions. Default when absent: nothing.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What the kernel before left of its log. Default when absent: nobody has looked yet.
+    #[serde(default)]
+    pub previous_log: Option<PreviousLog>,
     /// When what happened.
     #[serde(default)]
     pub timeline: Timeline,

@@ -27,6 +27,7 @@ extern crate alloc;
 extern crate std;
 
 mod barrier;
+mod boot;
 pub mod journal;
 mod manifest;
 mod phase;
@@ -35,6 +36,7 @@ mod service_name;
 mod timeline;
 
 pub use barrier::{Barrier, BarrierOutcome};
+pub use boot::{Boot, PreviousLog, chain};
 pub use journal::{Journal, JournalError, ProgramRecord, ProgramState, UpdateRecord};
 pub use manifest::{ItemRecord, ItemState, ServiceRecord, SessionRecord, SessionState};
 pub use phase::{Event, IllegalEvent, Phase};

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::boot::{Boot, PreviousLog};
 use crate::journal::{Journal, UpdateRecord};
 use crate::manifest::{ItemState, ServiceRecord};
 use crate::phase::Phase;
@@ -40,6 +41,12 @@ pub struct Report {
     /// What went wrong beside luod's own sessions. Default when absent: nothing.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What the kernel before left of its log. Default when absent: nobody has looked yet.
+    #[serde(default)]
+    pub previous_log: Option<PreviousLog>,
+    /// The boots since the last cold boot, as far as luod ran in them. Default when absent: not known.
+    #[serde(default)]
+    pub chain: Vec<Boot>,
     /// The moments all of this was computed from.
     #[serde(default)]
     pub timeline: Timeline,
@@ -147,6 +154,8 @@ impl Report {
             clients,
             lost: lost(&journal.services, update),
             warnings: update.warnings.clone(),
+            previous_log: update.previous_log.clone(),
+            chain: Vec::new(),
             timeline: update.timeline.clone(),
         })
     }

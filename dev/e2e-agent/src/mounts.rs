@@ -21,7 +21,7 @@ enum Need {
 }
 
 /// What is mounted where, in order.
-const MOUNTS: [(&str, &str, Need); 10] = [
+const MOUNTS: [(&str, &str, Need); 11] = [
     ("proc", "/proc", Need::Required),
     ("sysfs", "/sys", Need::Required),
     ("devtmpfs", "/dev", Need::Required),
@@ -31,6 +31,7 @@ const MOUNTS: [(&str, &str, Need); 10] = [
     ("tmpfs", "/tmp", Need::Required),
     ("debugfs", "/sys/kernel/debug", Need::Optional),
     ("tracefs", "/sys/kernel/tracing", Need::Optional),
+    ("pstore", "/sys/fs/pstore", Need::Optional),
     ("cgroup2", "/sys/fs/cgroup", Need::Optional),
 ];
 

@@ -15,6 +15,7 @@ mod direct;
 mod look;
 mod memcached;
 mod offer;
+mod oops;
 mod participant;
 mod service;
 mod stamp;
@@ -97,6 +98,8 @@ enum Task {
     Unload,
     /// Offer luod and the kernel a file to preserve, and print what each says.
     Offer(offer::Arguments),
+    /// Have the kernel stumble over a pointer, once.
+    Oops,
     /// As a program of luod's drop-in folder: everything works.
     Prepare,
     /// The same: services stand still.
@@ -136,6 +139,7 @@ fn main() -> anyhow::Result<()> {
         Task::Loop(arguments) => block::run(&arguments),
         Task::Tree(arguments) => tree::run(&arguments),
         Task::Offer(arguments) => offer::run(&arguments),
+        Task::Oops => oops::run(),
         Task::Prepare => participant::answer("prepare"),
         Task::Freeze => participant::answer("freeze"),
         Task::Cancel => participant::answer("cancel"),

@@ -55,6 +55,7 @@ pub struct Builder {
     log_folder: PathBuf,
     cmdline: String,
     emulation: Option<Emulation>,
+    data_disk: Option<PathBuf>,
     memory_mib: u32,
     memory_backing: MemoryBacking,
     cpus: u32,
@@ -69,6 +70,7 @@ impl Builder {
             log_folder: log_folder.to_owned(),
             cmdline: COMMAND_LINE.to_owned(),
             emulation: None,
+            data_disk: None,
             memory_mib: MEMORY_MIB,
             memory_backing: MemoryBacking::OnDemand,
             cpus: 2,
@@ -80,6 +82,13 @@ impl Builder {
     pub fn with_disk(mut self, disk: &Path) -> Self {
         self.userspace = Userspace::Disk(disk.to_owned());
         self.append(DISK_COMMAND_LINE)
+    }
+
+    /// Adds a disk of raw bytes, `/dev/vda`. It is not the root; what the guest writes to it stays in the file.
+    #[must_use]
+    pub fn data_disk(mut self, disk: &Path) -> Self {
+        self.data_disk = Some(disk.to_owned());
+        self
     }
 
     /// Sets the memory (1.5 GiB else). Less may leave no room for KHO's scratch areas: see the note on
@@ -148,6 +157,7 @@ impl Builder {
                 userspace: self.userspace,
                 cmdline: self.cmdline,
             },
+            data_disk: self.data_disk,
             memory_mib: self.memory_mib,
             memory_backing: self.memory_backing,
             cpus: self.cpus,
@@ -179,6 +189,7 @@ impl ElfMachine {
         let hardware = Hardware {
             accel: Accel::choose(&self.kernel),
             software: Software::Elf(self.elf),
+            data_disk: None,
             memory_mib: self.memory_mib,
             memory_backing: MemoryBacking::OnDemand,
             cpus: 2,

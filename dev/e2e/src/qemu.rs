@@ -51,6 +51,8 @@ pub(crate) enum Userspace {
 #[derive(Clone, Debug)]
 pub(crate) struct Hardware {
     pub(crate) software: Software,
+    /// A disk beside what is booted; what the guest writes to it stays.
+    pub(crate) data_disk: Option<PathBuf>,
     pub(crate) memory_mib: u32,
     pub(crate) memory_backing: MemoryBacking,
     pub(crate) cpus: u32,
@@ -216,6 +218,11 @@ fn arguments(hardware: &Hardware, log_folder: &Path, sockets: &Path) -> Vec<OsSt
             }
         }
         Software::Elf(file) => add_word("-kernel", file.as_ref()),
+    }
+    if let Some(disk) = &hardware.data_disk {
+        let drive = format!("id=data,format=raw,if=none,file={}", option_path(disk));
+        add_word("-drive", drive.as_ref());
+        add_word("-device", "virtio-blk-pci,drive=data".as_ref());
     }
     all
 }

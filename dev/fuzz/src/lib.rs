@@ -10,6 +10,7 @@
 mod elf_seeds;
 mod initramfs;
 mod livepatch;
+mod logs;
 mod mutator;
 mod receiver;
 mod recorded;

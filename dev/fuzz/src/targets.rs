@@ -12,7 +12,7 @@ use klp_checksum::{Program, Rule, Transcript};
 
 use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
-use crate::{initramfs, livepatch, sframe, sframe_walk, symbols};
+use crate::{initramfs, livepatch, logs, sframe, sframe_walk, symbols};
 
 /// Something that parses.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +130,26 @@ pub const TARGETS: &[Target] = &[
                 .map(|seed| seed.into())
                 .into()
         },
+    },
+    Target {
+        name: "pstore_record",
+        parse: logs::record,
+        seeds: logs::record_seeds,
+    },
+    Target {
+        name: "pstore_region",
+        parse: logs::region,
+        seeds: logs::region_seeds,
+    },
+    Target {
+        name: "pstore_inflate",
+        parse: logs::packed,
+        seeds: logs::packed_seeds,
+    },
+    Target {
+        name: "kexec_metadata",
+        parse: logs::metadata,
+        seeds: logs::metadata_seeds,
     },
     Target {
         name: "scratch_size",

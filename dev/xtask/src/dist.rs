@@ -23,10 +23,15 @@ const ARCHITECTURE: &str = "amd64";
 const DOC: &str = "usr/share/doc/luod";
 
 /// Files of the repository: where from, where to, permission bits.
-const FILES: [(&str, &str, u32); 6] = [
+const FILES: [(&str, &str, u32); 7] = [
     (
         "bin/luod/systemd/luod.service",
         "usr/lib/systemd/system/luod.service",
+        0o644,
+    ),
+    (
+        "bin/luod/systemd/luod-pstore.service",
+        "usr/lib/systemd/system/luod-pstore.service",
         0o644,
     ),
     (

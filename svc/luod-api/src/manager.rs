@@ -1,7 +1,7 @@
 //! `io.liveupdate.Manager`: for operators.
 
 use serde::{Deserialize, Serialize};
-use update::{Phase, Report, ServiceRecord};
+use update::{Boot, Phase, Report, ServiceRecord};
 
 /// Name of the interface.
 pub const NAME: &str = "io.liveupdate.Manager";
@@ -154,11 +154,14 @@ pub struct History {
     pub limit: u32,
 }
 
-/// Updates that ended, the oldest first.
+/// Updates that ended, and boots, the oldest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HistoryAnswer {
     /// The updates.
     pub updates: Vec<PastUpdate>,
+    /// The boots that luod ran in.
+    #[serde(default)]
+    pub boots: Vec<Boot>,
 }
 
 /// An update that ended: finished, or cancelled.

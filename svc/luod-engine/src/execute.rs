@@ -9,6 +9,7 @@ use luod_api::{Code, Refusal};
 use update::{Barrier, Event, ItemState, MarkKind, Phase};
 
 use crate::engine::{Engine, JOURNAL_SESSION, internal, item_key, session_key};
+use crate::last_words::LastWords;
 use crate::prepare::{Watcher, check_outcome, progress, subscribers};
 use crate::preservable;
 use crate::recover::JOURNAL_TOKEN;
@@ -26,9 +27,11 @@ impl Engine {
         deadline: Duration,
         watcher: Watcher<'_>,
     ) -> Result<Progress, Refusal> {
-        let answer = self
-            .freeze(deadline, watcher)
-            .and_then(|()| self.host.reboot().map_err(Failure::Begun));
+        let answer = self.freeze(deadline, watcher).and_then(|()| {
+            let words = LastWords::new(&self.state().journal);
+            self.host.say(&words);
+            self.host.reboot().map_err(Failure::Begun)
+        });
         match answer {
             Ok(()) => {
                 self.keeper.leave_sessions();

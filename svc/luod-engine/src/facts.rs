@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use kho_abi::kexec_metadata::{self, KexecMetadata};
 use kho_abi::luo::LuoSer;
+use running_kernel::Sources;
 use zerocopy::FromBytes as _;
 
 /// Where KHO shows what came in and what goes out (`CONFIG_KEXEC_HANDOVER_DEBUGFS`, root only).
@@ -18,8 +18,12 @@ pub struct KernelFacts {
     pub release: String,
     /// Live updates since the cold boot; none where the kernel does not show it.
     pub liveupdate_number: Option<u64>,
-    /// Kexecs with a handover since the cold boot; none where the kernel does not show it.
+    /// The kernel's random identity of this boot; empty where it does not show it.
+    pub boot_id: String,
+    /// Kexecs with a handover since the cold boot; none where the kernel does not tell it.
     pub kexec_count: Option<u32>,
+    /// Release of the kernel that started this one; none after a cold boot, and where the kernel does not tell it.
+    pub previous_release: Option<String>,
     /// Kexecs that systemd has carried descriptor stores over; none where luod is no service of it.
     pub systemd_kexec_count: Option<u64>,
 }
@@ -27,12 +31,14 @@ pub struct KernelFacts {
 impl KernelFacts {
     /// Reads them.
     pub fn read() -> Self {
-        let uname = rustix::system::uname();
-        let debugfs = Path::new(KHO_DEBUGFS);
+        let sources = Sources::default();
+        let origin = sources.origin();
         Self {
-            release: uname.release().to_string_lossy().into_owned(),
-            liveupdate_number: liveupdate_number(debugfs),
-            kexec_count: kexec_count(debugfs),
+            release: sources.release(),
+            boot_id: sources.boot_id().unwrap_or_default(),
+            liveupdate_number: liveupdate_number(Path::new(KHO_DEBUGFS)),
+            kexec_count: origin.kexec_count,
+            previous_release: origin.previous_release,
             systemd_kexec_count: None,
         }
     }
@@ -44,16 +50,6 @@ fn liveupdate_number(debugfs: &Path) -> Option<u64> {
     let bytes = read_blob(&debugfs.join("out/sub_fdts/LUO"))?;
     let (blob, _) = LuoSer::read_from_prefix(&bytes).ok()?;
     blob.liveupdate_num.checked_sub(1)
-}
-
-/// The outgoing blob counts one more than has happened, as above.
-fn kexec_count(debugfs: &Path) -> Option<u32> {
-    let bytes = read_blob(&debugfs.join("out/sub_fdts/kexec-metadata"))?;
-    let (blob, _) = KexecMetadata::read_from_prefix(&bytes).ok()?;
-    if blob.version.get() != kexec_metadata::VERSION {
-        return None;
-    }
-    blob.kexec_count.get().checked_sub(1)
 }
 
 /// A blob of debugfs: its size is not told, a page is more than any of these has.
@@ -85,18 +81,5 @@ mod tests {
         blob.extend_from_slice(&[0; 16]);
         assert_eq!(liveupdate_number(debugfs("LUO", &blob).path()), Some(2));
         assert_eq!(liveupdate_number(debugfs("LUO", &blob[..31]).path()), None);
-    }
-
-    #[test]
-    fn the_count_of_an_unknown_version_is_unknown() {
-        let mut blob = vec![0; 73];
-        blob[0] = 1;
-        blob[69] = 5;
-        assert_eq!(
-            kexec_count(debugfs("kexec-metadata", &blob).path()),
-            Some(4)
-        );
-        blob[0] = 2;
-        assert_eq!(kexec_count(debugfs("kexec-metadata", &blob).path()), None);
     }
 }

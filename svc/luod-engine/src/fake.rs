@@ -13,6 +13,7 @@ use update::Moment;
 use crate::facts::KernelFacts;
 use crate::guard::Guard;
 use crate::host::{Host, LoadRequest};
+use crate::last_words::LastWords;
 
 /// Files of a session by token.
 type Files = BTreeMap<u64, OwnedFd>;
@@ -36,6 +37,10 @@ pub(crate) struct Kernel {
     pub(crate) systemd_kexec_count: Option<u64>,
     /// The last wish about shutdowns.
     pub(crate) guard: Guard,
+    /// What was said before the jump.
+    pub(crate) last_words: Option<LastWords>,
+    /// How many jumps there were before this boot.
+    pub(crate) jumps: u32,
     /// Preserving this token fails.
     pub(crate) unpreservable: Option<u64>,
 }
@@ -54,6 +59,7 @@ impl FakeHost {
         let incoming = std::mem::take(&mut self.kernel().handed_over);
         let next = Self::default();
         next.kernel().incoming = incoming;
+        next.kernel().jumps = self.kernel().jumps + 1;
         next.kernel().systemd_kexec_count = self.kernel().systemd_kexec_count;
         next
     }
@@ -177,6 +183,10 @@ impl Host for FakeHost {
         Err(Refusal::new(Code::Kernel, "the test's kernel never jumps"))
     }
 
+    fn say(&self, words: &LastWords) {
+        self.kernel().last_words = Some(words.clone());
+    }
+
     fn guard(&self, guard: Guard) {
         self.kernel().guard = guard;
     }
@@ -185,11 +195,14 @@ impl Host for FakeHost {
 
     fn facts(&self) -> KernelFacts {
         let release = "7.3.4-fake".to_owned();
+        let kernel = self.kernel();
         KernelFacts {
             release,
+            boot_id: format!("boot-{}", kernel.jumps),
             liveupdate_number: Some(1),
-            kexec_count: Some(1),
-            systemd_kexec_count: self.kernel().systemd_kexec_count,
+            kexec_count: Some(kernel.jumps),
+            previous_release: None,
+            systemd_kexec_count: kernel.systemd_kexec_count,
         }
     }
 

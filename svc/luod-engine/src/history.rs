@@ -1,22 +1,18 @@
-//! Updates that ended, on disk: one JSON object a line, the oldest first.
-//!
-//! What cannot be written is logged and no more: an update does not fail because its record does.
+//! What happened on this host: updates that ended, and the boots that luod ran in.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use luod_api::manager::PastUpdate;
+use update::Boot;
 
-/// Name of the file in the folder of the state.
-const NAME: &str = "history.jsonl";
-/// Updates that are kept when the file is written anew.
-const KEPT: usize = 1000;
-/// Updates in the file from which on it is written anew.
-const MOST: usize = 2 * KEPT;
+use crate::json_lines::JsonLines;
 
-/// Where updates that ended are written down.
+/// Name of the file of updates in the folder of the state.
+const UPDATES: &str = "history.jsonl";
+/// That of boots.
+const BOOTS: &str = "boots.jsonl";
+
+/// Where that is written down.
 #[derive(Debug, Default)]
 pub struct History {
     folder: Option<PathBuf>,
@@ -35,90 +31,56 @@ impl History {
         Self { folder: None }
     }
 
-    /// The last `limit` updates, the oldest first. A line that is none of ours is left out.
+    /// The last `limit` updates, the oldest first.
     pub(crate) fn read(&self, limit: usize) -> Vec<PastUpdate> {
-        let Some(path) = self.path() else {
-            return Vec::new();
-        };
-        match read(&path) {
-            Ok(mut updates) => {
-                let old = updates.len().saturating_sub(limit);
-                updates.drain(..old);
-                updates
-            }
-            Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "the history cannot be read");
-                Vec::new()
-            }
-        }
+        let file = self.updates();
+        file.map_or_else(Vec::new, |file| file.read(limit))
     }
 
     /// Adds an update.
     pub(crate) fn add(&self, update: &PastUpdate) {
-        let Some(path) = self.path() else { return };
-        if let Err(error) = add(&path, update) {
-            tracing::warn!(%error, path = %path.display(), "the history was not written");
+        if let Some(file) = self.updates() {
+            file.add(update);
         }
     }
 
-    fn path(&self) -> Option<PathBuf> {
-        Some(self.folder.as_ref()?.join(NAME))
+    /// The last `limit` boots, the oldest first.
+    pub(crate) fn boots(&self, limit: usize) -> Vec<Boot> {
+        let file = self.boots_file();
+        file.map_or_else(Vec::new, |file| file.read(limit))
     }
-}
 
-fn read(path: &PathBuf) -> io::Result<Vec<PastUpdate>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut updates = Vec::new();
-    for line in BufReader::new(file).lines() {
-        // The last line may be cut: the machine may have gone down in the middle of it.
-        updates.extend(serde_json::from_str::<PastUpdate>(&line?).ok());
+    /// Adds a boot, unless it is the last one already: luod may be started several times.
+    pub(crate) fn add_boot(&self, boot: &Boot) {
+        let Some(file) = self.boots_file() else {
+            return;
+        };
+        let last = file.read(1);
+        if !last.iter().any(|last| last.is_same(boot)) {
+            file.add(boot);
+        }
     }
-    Ok(updates)
-}
 
-fn add(path: &PathBuf, update: &PastUpdate) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+    /// Where logs of kernels are kept.
+    pub(crate) fn log_folder(&self) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join("pstore"))
     }
-    let updates = read(path)?;
-    if updates.len() >= MOST {
-        let recent = updates.iter().skip(updates.len().saturating_sub(KEPT));
-        return write_anew(path, &recent.chain([update]).collect::<Vec<_>>());
-    }
-    let mut file = open(path, OpenOptions::new().append(true))?;
-    // Alone on its line, whatever the line before was cut to.
-    let mut line = if updates.is_empty() {
-        String::new()
-    } else {
-        String::from("\n")
-    };
-    line += &serde_json::to_string(update)?;
-    file.write_all(line.as_bytes())?;
-    file.sync_all()
-}
 
-fn write_anew(path: &PathBuf, updates: &[&PastUpdate]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = open(&new, OpenOptions::new().write(true).truncate(true))?;
-    for (index, update) in updates.iter().enumerate() {
-        let separator = if index == 0 { "" } else { "\n" };
-        write!(file, "{separator}{}", serde_json::to_string(update)?)?;
+    fn updates(&self) -> Option<JsonLines<PastUpdate>> {
+        Some(JsonLines::at(self.folder.as_ref()?.join(UPDATES)))
     }
-    file.sync_all()?;
-    fs::rename(new, path)
-}
 
-fn open(path: &PathBuf, options: &mut OpenOptions) -> io::Result<File> {
-    options.create(true).mode(0o644).open(path)
+    fn boots_file(&self) -> Option<JsonLines<Boot>> {
+        Some(JsonLines::at(self.folder.as_ref()?.join(BOOTS)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::json_lines::{KEPT, MOST};
 
     fn past(ended_ns: u64) -> PastUpdate {
         PastUpdate {
@@ -149,7 +111,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let history = History::in_folder(folder.path().to_owned());
         (1..=2).for_each(|at| history.add(&past(at)));
-        let path = folder.path().join(NAME);
+        let path = folder.path().join(UPDATES);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 10]).unwrap();
         history.add(&past(3));
@@ -159,13 +121,34 @@ mod tests {
     #[test]
     fn the_file_does_not_grow_for_ever() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(NAME);
-        let updates: Vec<_> = (0..MOST as u64).map(past).collect();
-        write_anew(&path, &updates.iter().collect::<Vec<_>>()).unwrap();
         let history = History::in_folder(folder.path().to_owned());
+        let updates: Vec<_> = (0..MOST as u64).map(past).collect();
+        let file = history.updates().unwrap();
+        file.write_anew(&updates.iter().collect::<Vec<_>>())
+            .unwrap();
         history.add(&past(9999));
         let kept = times(&history, MOST);
         assert_eq!(kept.len(), KEPT + 1);
         assert_eq!(kept.last(), Some(&9999));
+    }
+
+    #[test]
+    fn a_boot_is_written_down_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::in_folder(folder.path().to_owned());
+        let boot = |count| Boot {
+            boot_id: "host".to_owned(),
+            kexec_count: Some(count),
+            ..Boot::default()
+        };
+        for count in [0, 0, 1, 1, 0] {
+            history.add_boot(&boot(count));
+        }
+        let counts: Vec<_> = history
+            .boots(9)
+            .into_iter()
+            .map(|it| it.kexec_count)
+            .collect();
+        assert_eq!(counts, [Some(0), Some(1), Some(0)]);
     }
 }

@@ -11,6 +11,7 @@ use update::Moment;
 
 use crate::facts::KernelFacts;
 use crate::guard::Guard;
+use crate::last_words::LastWords;
 
 /// The next kernel.
 #[derive(Debug)]
@@ -86,6 +87,9 @@ pub trait Host: Send + Sync {
 
     /// Whether a next kernel is loaded; `None` where the kernel does not tell.
     fn is_image_loaded(&self) -> Option<bool>;
+
+    /// Says what is to be read in the next kernel.
+    fn say(&self, words: &LastWords);
 
     /// Jumps. Returns where a service manager does it: it has begun to end everything.
     ///

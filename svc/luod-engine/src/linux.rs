@@ -20,6 +20,7 @@ use update::Moment;
 use crate::facts::KernelFacts;
 use crate::guard::Guard;
 use crate::host::{Host, LoadRequest};
+use crate::last_words::LastWords;
 use crate::refusals;
 use crate::service_manager::ServiceManager;
 
@@ -171,6 +172,10 @@ impl Host for LinuxHost {
 
     fn is_image_loaded(&self) -> Option<bool> {
         KexecPaths::default().is_loaded().ok()
+    }
+
+    fn say(&self, words: &LastWords) {
+        words.say();
     }
 
     fn reboot(&self) -> Result<(), Refusal> {

@@ -10,6 +10,9 @@ use update::{ItemState, Report};
 
 use crate::engine::Engine;
 
+/// Boots of a chain that a report names at most.
+const CHAIN: usize = 64;
+
 impl Engine {
     /// How the host stands.
     pub(crate) fn status(&self) -> Status {
@@ -69,7 +72,12 @@ impl Engine {
 
     /// The report of the update under way or the last one.
     pub(crate) fn report(&self) -> Option<Report> {
-        Report::new(&self.state().journal)
+        let report = Report::new(&self.state().journal)?;
+        let boots = self.history.boots(CHAIN);
+        Some(Report {
+            chain: update::chain(&boots).to_vec(),
+            ..report
+        })
     }
 
     /// Updates that ended.
@@ -77,6 +85,7 @@ impl Engine {
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
         HistoryAnswer {
             updates: self.history.read(limit),
+            boots: self.history.boots(limit),
         }
     }
 

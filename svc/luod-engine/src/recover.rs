@@ -136,6 +136,7 @@ impl Engine {
             }
             Ok(Some((session, journal))) => {
                 state.journal = journal;
+                state.came_by_update = true;
                 self.receive_sessions(state, started);
                 self.drop_journal_session(state, &session);
             }

@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) connections: BTreeMap<u64, String>,
     /// The step under way; nothing else may change what is kept meanwhile.
     pub(crate) step: Option<Step>,
+    /// This boot came by the journal's update, and this luod received it.
+    pub(crate) came_by_update: bool,
     /// Services that took part in PREPARE: they must be there at FREEZE.
     pub(crate) participants: BTreeSet<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use update::Report;
+use update::{PreviousLog, Report};
 
 use crate::chart::{Kind, blackout, duration, escape, rows, svg, whole};
 
@@ -29,6 +29,7 @@ pub fn to_html(report: &Report) -> String {
     line(&format!("<h1>{title}</h1>"));
     line(&summary(report));
     line(&lost(report));
+    line(&before(report));
     let rows = rows(report);
     let legend =
         Kind::ALL.map(|(kind, name)| format!("<i style=background:{}></i>{name}", kind.colour()));
@@ -66,6 +67,32 @@ fn summary(report: &Report) -> String {
             "<p>From the first service frozen to the last one running again: <b>{}</b>.",
             duration(ms)
         );
+    }
+    text
+}
+
+/// The kernels since the cold boot, and what the last of them left.
+fn before(report: &Report) -> String {
+    let mut text = String::new();
+    match &report.previous_log {
+        Some(PreviousLog::Kept { lines, last_line }) => {
+            let last = escape(last_line);
+            let _infallible = writeln!(
+                text,
+                "<p>Log of the kernel before: {lines} lines, the last: <code>{last}</code>."
+            );
+        }
+        Some(PreviousLog::Absent { reason }) => {
+            let reason = escape(reason);
+            let _infallible = writeln!(text, "<p>Log of the kernel before: not kept: {reason}.");
+        }
+        None => {}
+    }
+    let releases = report.chain.iter().map(|boot| escape(&boot.release));
+    let releases: Vec<_> = releases.collect();
+    if !releases.is_empty() {
+        let chain = releases.join(" &rarr; ");
+        let _infallible = writeln!(text, "<p>Kernels since the cold boot: {chain}.");
     }
     text
 }

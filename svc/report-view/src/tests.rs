@@ -1,6 +1,8 @@
 //! A report with everything in it.
 
-use update::{ClientReport, LostItem, Mark, MarkKind, Moment, PhaseTime, Report, Timeline};
+use update::{
+    Boot, ClientReport, LostItem, Mark, MarkKind, Moment, PhaseTime, PreviousLog, Report, Timeline,
+};
 
 use crate::chart::{Kind, blackout, rows, whole};
 use crate::{to_html, to_metrics};
@@ -158,4 +160,31 @@ fn metrics_are_in_seconds_and_labels_are_escaped() {
         .filter(|line| line.starts_with("# TYPE"))
         .count();
     assert_eq!(helps, types);
+}
+
+#[test]
+fn the_log_and_the_kernels_before_are_named() {
+    let boot = |release: &str| Boot {
+        release: release.to_owned(),
+        ..Boot::default()
+    };
+    let kept = Report {
+        previous_log: Some(PreviousLog::Kept {
+            lines: 316,
+            last_line: "<end>".to_owned(),
+        }),
+        chain: vec![boot("7.2.13"), boot("7.3.4")],
+        ..report()
+    };
+    let page = to_html(&kept);
+    for part in ["316 lines", "&lt;end&gt;", "7.2.13 &rarr; 7.3.4"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let absent = Report {
+        previous_log: Some(PreviousLog::Absent {
+            reason: "no backend".to_owned(),
+        }),
+        ..report()
+    };
+    assert!(to_html(&absent).contains("not kept: no backend"));
 }

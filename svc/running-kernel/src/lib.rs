@@ -4,6 +4,9 @@
 //! read, stays unknown; nothing here fails.
 
 mod config;
+mod log_facts;
+mod origin;
 mod sources;
 
+pub use origin::{Origin, OriginSource};
 pub use sources::Sources;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kexec_sys::status::KexecPaths;
 use kho_abi::luo::COMPATIBLE_LENGTH;
-use kimage::Tags;
+use kimage::{KernelConfig, Tags};
 use preflight::{CommandLine, Lockdown, Running, TagsInUse};
 
 use crate::config;
@@ -43,7 +43,7 @@ impl Sources {
             self.root.join("proc/sys/kernel"),
         );
         let limits = kexec.load_limits().ok();
-        let config = config::read(&self.root, &uname.release().to_string_lossy());
+        let config = self.config();
         Running {
             machine: uname.machine().to_string_lossy().into_owned(),
             cmdline: text("proc/cmdline").map(|line| CommandLine::new(&line)),
@@ -53,8 +53,26 @@ impl Sources {
             is_loading_disabled: limits.map(|limits| limits.is_disabled),
             loads_left: limits.and_then(|limits| limits.left),
             lockdown: self.lockdown(),
+            log: self.log_facts(),
             must_be_signed: config.map(|it| it.is_built_in("CONFIG_KEXEC_SIG_FORCE")),
         }
+    }
+
+    /// Its configuration, where it shows it or its package does.
+    pub fn config(&self) -> Option<KernelConfig> {
+        config::read(&self.root, &self.release())
+    }
+
+    /// What `uname -r` says.
+    pub fn release(&self) -> String {
+        let uname = rustix::system::uname();
+        uname.release().to_string_lossy().into_owned()
+    }
+
+    /// The identity of this boot.
+    pub fn boot_id(&self) -> Option<String> {
+        let id = fs::read_to_string(self.path("proc/sys/kernel/random/boot_id")).ok()?;
+        Some(id.trim().to_owned())
     }
 
     /// Bytes of each scratch area, as far as debugfs shows them.
@@ -64,8 +82,13 @@ impl Sources {
     }
 
     /// Where KHO shows what came in and what goes out (`CONFIG_KEXEC_HANDOVER_DEBUGFS`, root only).
-    fn debugfs(&self, name: &str) -> PathBuf {
+    pub(crate) fn debugfs(&self, name: &str) -> PathBuf {
         self.root.join("sys/kernel/debug/kho").join(name)
+    }
+
+    /// A file by its path without the first slash.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     /// The versions the running kernel says itself. What it was given it has accepted, so that has
@@ -110,14 +133,14 @@ fn luo_tag(blob: &[u8]) -> Option<String> {
 }
 
 /// A blob of debugfs: its size is not told.
-fn blob(path: &Path) -> Option<Vec<u8>> {
+pub(crate) fn blob(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).ok()?;
     file.take(MAX_BLOB_BYTES).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
-fn parse_hex_lines(text: &str) -> Option<Vec<u64>> {
+pub(crate) fn parse_hex_lines(text: &str) -> Option<Vec<u64>> {
     text.lines()
         .map(|line| u64::from_str_radix(line.trim().strip_prefix("0x")?, 16).ok())
         .collect()

@@ -29,6 +29,39 @@ fn sample() -> Report {
 }
 
 #[test]
+fn the_kernels_since_the_cold_boot_and_their_last_lines_are_named() {
+    let boot = |release: &str, kexec_count| Boot {
+        release: release.into(),
+        kexec_count,
+        ..Boot::default()
+    };
+    let all = [
+        boot("7.2.13", Some(0)),
+        boot("7.3.4", Some(1)),
+        boot("7.3.4", None),
+    ];
+    let known = Report {
+        previous_log: Some(PreviousLog::Kept {
+            lines: 3,
+            last_line: "Starting new kernel".into(),
+        }),
+        chain: all[..2].to_vec(),
+        ..sample()
+    };
+    let text = report(&known);
+    for part in [
+        "kept, 3 lines, the last: Starting new kernel",
+        "since the cold boot: 7.2.13 -> 7.3.4",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let text = boots(&all);
+    for part in ["cold boot", "kexec 1", "kexec count unknown"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
 fn a_report_names_kernels_counts_times_and_services() {
     let text = report(&sample());
     for part in [

@@ -4,3 +4,4 @@
 mod compose;
 mod initrd;
 mod inspect;
+mod pstore;

@@ -168,6 +168,10 @@ fn changed(journal: &mut Journal, what: u8, which: u8) {
                     kexec_count: Some(2),
                     systemd_kexec_count: Some(3),
                     warnings: alloc::vec!["a store was lost".into()],
+                    previous_log: Some(PreviousLog::Kept {
+                        lines: u64::from(which),
+                        last_line: "Starting new kernel".into(),
+                    }),
                     timeline: Timeline {
                         ticks_hz: None,
                         marks: alloc::vec![mark].into(),

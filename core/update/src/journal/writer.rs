@@ -144,6 +144,7 @@ fn is_same_but_for_marks(old: &UpdateRecord, new: &UpdateRecord) -> bool {
         kexec_count,
         systemd_kexec_count,
         warnings,
+        previous_log,
         timeline,
         programs,
     } = old;
@@ -155,6 +156,7 @@ fn is_same_but_for_marks(old: &UpdateRecord, new: &UpdateRecord) -> bool {
         && *kexec_count == new.kexec_count
         && *systemd_kexec_count == new.systemd_kexec_count
         && *warnings == new.warnings
+        && *previous_log == new.previous_log
         && timeline.ticks_hz == new.timeline.ticks_hz
         && *programs == new.programs
 }

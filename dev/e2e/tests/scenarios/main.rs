@@ -29,6 +29,7 @@ mod mounts;
 mod participants;
 mod planned;
 mod platform;
+mod pstore;
 mod refusals;
 mod running;
 mod selftests;
@@ -45,7 +46,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 13] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 14] = [
     (
         early::scenarios,
         "an initramfs, and the root that comes after it",
@@ -71,6 +72,10 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 13] = [
     (
         planned::scenarios,
         "whether Linux takes a handover that luoctl composed",
+    ),
+    (
+        pstore::scenarios,
+        "memory of ramoops, which Linux writes to",
     ),
     (
         running::scenarios,

@@ -11,15 +11,18 @@ use guest::{PATIENCE, SystemdGuest};
 use serde_json::json;
 
 use crate::harness::{Lab, Scenario, guest_kernel};
+use crate::pstore;
 
 /// Updates one after the other. The first one that could lose sessions is the second: what is not armed
 /// again after the first jump is carried over by that one only.
 const UPDATES: u64 = 3;
 const SIGTERM: i32 = 15;
 /// What the package must leave nothing of.
-const TRACES: [&str; 5] = [
+const TRACES: [&str; 7] = [
     "/usr/sbin/luod",
     "/usr/lib/systemd/system/luod.service",
+    "/usr/lib/systemd/system/luod-pstore.service",
+    "/etc/systemd/system/sysinit.target.wants/luod-pstore.service",
     "/usr/lib/systemd/system-shutdown/luod.shutdown",
     "/var/lib/luod",
     "/run/luod",
@@ -29,6 +32,7 @@ const TRACES: [&str; 5] = [
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("systemd::three_updates_keep_all_memory", three_updates),
+        Scenario::new("systemd::every_boot_has_the_log_of_the_one_before", logs),
         Scenario::new("systemd::what_would_lose_memory_is_refused", refusals),
         Scenario::new(
             "systemd::jumps_that_somebody_else_starts_keep_all_memory",
@@ -41,6 +45,38 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 fn update_line() -> String {
     let kernel = guest_kernel(Series::V7_3);
     format!("luoctl update --kernel {kernel} --reuse-cmdline")
+}
+
+/// systemd-pstore removes what pstore has and keeps one file of a name; collected before that, each boot's is there.
+fn logs(lab: &Lab) -> anyhow::Result<()> {
+    let guest = SystemdGuest::boot_with(lab, &pstore::recipe()?)?;
+    for _update in 0..UPDATES {
+        guest.done(&update_line())?;
+        guest.wait_boot()?;
+        guest.until(
+            "systemd-pstore has run",
+            "systemctl show --property=Result,ExecMainExitTimestampMonotonic systemd-pstore.service",
+            "Result=success",
+        )?;
+        guest.wait_log("kept", "verified, updated")?;
+    }
+    let left = guest.done("ls /var/lib/systemd/pstore")?;
+    let theirs = left.matches("dmesg-ramoops-").count();
+    ensure!(theirs == 1, "systemd-pstore keeps {theirs}: {left}");
+    let list = guest.json("pstore list")?;
+    let boots = list["boots"].as_array().map_or(&[][..], |boots| boots);
+    let kept = boots
+        .iter()
+        .filter(|boot| boot["shutdown"]["state"] == "kept");
+    let lines = kept.filter_map(|boot| boot["shutdown"]["last_line"].as_str());
+    let ends = lines.filter(|line| line.ends_with("Starting new kernel"));
+    ensure!(u64::try_from(ends.count())? == UPDATES, "{list:#}");
+    // What luod and its hook said is in there, after everything had ended.
+    let shown = guest.done("luoctl pstore show")?;
+    for words in ["luod: update ", "luod: the next kernel is loaded"] {
+        ensure!(shown.contains(words), "{shown}");
+    }
+    Ok(guest.machine.poweroff()?)
 }
 
 fn three_updates(lab: &Lab) -> anyhow::Result<()> {

@@ -39,3 +39,50 @@ fn a_cancelled_and_a_finished_update_are_in_the_history() {
     assert_eq!(update.report.cancelled, None);
     assert!(update.ended_ns > 0);
 }
+
+#[test]
+fn each_boot_is_written_down_with_the_update_it_came_by() {
+    let before = Boot::cold();
+    let boots = |boot: &Boot| {
+        boot.engine.note_boot();
+        boot.engine.history(&History { limit: 10 }).boots
+    };
+    let cold = boots(&before);
+    assert_eq!(cold.len(), 1);
+    assert_eq!((&*cold[0].boot_id, &cold[0].update_id), ("boot-0", &None));
+    let peer = before.attach(1, "cache");
+    before.keep(&peer, "cache", "arena");
+    let mut after = before.jump(|_| {});
+    let id = update_id(&after);
+    let jumped = boots(&after);
+    assert_eq!(jumped.len(), 1);
+    assert_eq!(jumped[0].kexec_count, Some(1));
+    assert_eq!(jumped[0].update_id.as_ref(), Some(&id));
+    let chain = after.engine.report().unwrap().chain;
+    assert_eq!(chain, jumped);
+    // The same boot, seen by another luod.
+    after.restart_luod();
+    assert_eq!(boots(&after), jumped);
+}
+
+#[test]
+fn the_last_words_are_said_before_the_jump_and_not_without_one() {
+    let before = Boot::cold();
+    let peer = before.attach(1, "cache");
+    before.keep(&peer, "cache", "arena");
+    before.prepare().unwrap();
+    assert_eq!(before.host.kernel().last_words, None);
+    before.engine.cancel("not today").unwrap();
+    assert_eq!(before.host.kernel().last_words, None);
+    let after = before.jump(|_| {});
+    let words = before.host.kernel().last_words.clone().unwrap();
+    assert!(words.summary.contains(&update_id(&after)), "{words:?}");
+    assert!(
+        words.summary.contains("1 services hand over 1 items"),
+        "{words:?}"
+    );
+    assert!(
+        words.details[0].starts_with("cache: 1 items, "),
+        "{words:?}"
+    );
+}

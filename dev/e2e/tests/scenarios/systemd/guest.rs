@@ -35,11 +35,16 @@ pub(crate) struct SystemdGuest {
 impl SystemdGuest {
     /// Boots Linux 7.3 with the disk.
     pub(crate) fn boot(lab: &Lab) -> anyhow::Result<Self> {
+        Self::boot_with(lab, "")
+    }
+
+    /// The same with more words on the kernel's command line.
+    pub(crate) fn boot_with(lab: &Lab, words: &str) -> anyhow::Result<Self> {
         let kernel = lab.kernel(Series::V7_3)?;
         // The builder's image is not used with a disk.
         let builder = Machine::builder(&kernel.image, Path::new(""), lab.folder());
         let builder = builder.with_disk(&disk(lab)?).memory_mib(MEMORY_MIB);
-        let machine = builder.boot_within(BOOT_PATIENCE)?;
+        let machine = builder.append(words).boot_within(BOOT_PATIENCE)?;
         let guest = Self { machine };
         guest.done(&format!("dpkg --install {PACKAGE}"))?;
         // It needs luod, which was not there at the boot.
