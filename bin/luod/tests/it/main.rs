@@ -5,6 +5,7 @@
     reason = "a test; clippy sees through #[cfg(test)] only"
 )]
 
+mod c_client;
 mod supervised;
 
 use std::fs::File;
