@@ -22,9 +22,12 @@
 
 static const char *const ORIGINS[] = { "new", "kept", "updated" };
 
+/* Name of this service. */
+static const char *name;
+
 static int failed(const char *what, int error)
 {
-	fprintf(stderr, "%s: %s: %s\n", what, liveupdate_strerror(error), liveupdate_error_message());
+	fprintf(stderr, "%s: %s: %s: %s\n", name, what, liveupdate_strerror(error), liveupdate_error_message());
 	return 1;
 }
 
@@ -34,15 +37,15 @@ static int answer(struct liveupdate_events *events, const struct liveupdate_even
 {
 	switch (event->kind) {
 	case LIVEUPDATE_PREPARE:
-		printf("prepare %s\n", event->update_id);
+		printf("%s: prepare %s\n", name, event->update_id);
 		return reason ? liveupdate_events_veto(events, reason) : liveupdate_events_ready(events);
 	case LIVEUPDATE_FREEZE:
 		*counts = 0;
-		printf("freeze at %" PRIu64 "\n", value);
+		printf("%s: freeze at %" PRIu64 "\n", name, value);
 		return liveupdate_events_ready(events);
 	case LIVEUPDATE_CANCEL:
 		*counts = 1;
-		printf("cancel\n");
+		printf("%s: cancel\n", name);
 		return 0;
 	}
 	return 0;
@@ -58,7 +61,7 @@ static int serve(struct liveupdate_store *store, volatile uint64_t *value, const
 
 	if (result < 0)
 		return result;
-	printf("serves\n");
+	printf("%s: serves\n", name);
 	for (;;) {
 		struct pollfd waiting = { .fd = liveupdate_events_fd(events), .events = POLLIN };
 
@@ -90,11 +93,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: counter NAME [REASON]\n");
 		return 2;
 	}
+	name = argv[1];
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	spec.schema_min = spec.schema_max = SCHEMA;
 
 	for (;;) {
-		result = liveupdate_connect(argv[1], &store);
+		result = liveupdate_connect(name, &store);
 		if (result < 0)
 			return failed("connect", result);
 		result = liveupdate_memfd(store, "value", &spec, &item);
@@ -104,7 +108,7 @@ int main(int argc, char **argv)
 		close(item.fd);
 		if (value == MAP_FAILED)
 			return failed("mmap", -errno);
-		printf("%s at %" PRIu64 "\n", ORIGINS[item.origin], *value);
+		printf("%s: %s at %" PRIu64 "\n", name, ORIGINS[item.origin], *value);
 
 		result = liveupdate_running(store);
 		if (result == 0)

@@ -150,16 +150,16 @@ fn the_example_goes_on_counting_after_its_own_restart_and_luods() {
     let mut counter = Counter::start(&program, &luod);
     assert_eq!(
         (counter.next(), counter.next()),
-        ("new at 0".into(), "serves".into())
+        ("counter: new at 0".into(), "counter: serves".into())
     );
     drop(counter);
 
     let mut counter = Counter::start(&program, &luod);
-    assert!(counter.next().starts_with("kept at "));
-    assert_eq!(counter.next(), "serves");
+    assert!(counter.next().starts_with("counter: kept at "));
+    assert_eq!(counter.next(), "counter: serves");
     luod.kill();
     luod.restart();
     // It noticed by itself, and has the same memory again.
-    assert!(counter.next().starts_with("kept at "));
-    assert_eq!(counter.next(), "serves");
+    assert!(counter.next().starts_with("counter: kept at "));
+    assert_eq!(counter.next(), "counter: serves");
 }

@@ -8,6 +8,7 @@
 mod agent;
 mod blocks;
 mod boot;
+mod c_client;
 mod cancel;
 mod cases;
 mod check;
@@ -84,10 +85,11 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 12] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 18] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 19] = [
     agent::scenarios,
     blocks::scenarios,
     boot::scenarios,
+    c_client::scenarios,
     cancel::scenarios,
     cases::scenarios,
     check::scenarios,
