@@ -111,6 +111,12 @@ pub(crate) enum Command {
     /// Tunes mounted file systems; needs no luod
     #[command(after_help = fs::EXAMPLES, subcommand)]
     Fs(FsCommand),
+    /// Prints the JSON Schema of what a command prints with --json
+    Schema {
+        /// Words of the command with hyphens between, like initrd-list; `error` is any failure [default: list them]
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Prints what makes a shell complete the words of luoctl
     Completions {
         /// Which shell

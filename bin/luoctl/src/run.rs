@@ -16,6 +16,8 @@ use crate::{boot, check, compose, fs, initrd, inspect, manual, mount, show, upda
 
 /// Exit code of a report that names a required loss.
 const LOSS: u8 = 11;
+/// Whose schemas are printed.
+const PROGRAM: &str = "luoctl";
 
 pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     match &cli.command {
@@ -50,6 +52,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Initrd(command) => initrd::initrd(cli, command),
         Command::Mount(command) => mount::mount(cli, command),
         Command::Fs(command) => fs::fs(cli, command),
+        Command::Schema { name } => schema(name.as_deref()),
         Command::Completions { shell } => {
             output::text(&manual::completions(*shell)?);
             Ok(ExitCode::SUCCESS)
@@ -111,6 +114,19 @@ fn report(cli: &Cli, html: Option<&Path>) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+fn schema(name: Option<&str>) -> Result<ExitCode, Failure> {
+    let Some(name) = name else {
+        json_schemas::of(PROGRAM).for_each(|schema| output::text(schema.name));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let schema = json_schemas::find(PROGRAM, name).ok_or_else(|| {
+        Failure::new(Code::NotFound, format!("there is no schema {name:?}"))
+            .with_hint("`luoctl schema` lists them")
+    })?;
+    output::text(schema.text);
+    Ok(ExitCode::SUCCESS)
 }
 
 fn command(

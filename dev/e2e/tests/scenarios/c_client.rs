@@ -52,6 +52,10 @@ fn counts_on(lab: &Lab) -> anyhow::Result<()> {
         let report = host.json("report")?;
         ensure!(report["lost"] == serde_json::json!([]), "{report:#}");
         ensure!(report["clients"][0]["blackout_ms"].is_f64(), "{report:#}");
+        if kernel == Series::V7_3 {
+            // Nobody starts the other one again.
+            host.done("finish refuses --discard")?;
+        }
     }
     Ok(host.machine.poweroff()?)
 }
