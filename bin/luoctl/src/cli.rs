@@ -93,6 +93,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },
+    /// Prints what happens: phases, what services answer, vetoes, losses; with --json one event a line
+    Events {
+        /// Go on as events come, until luod ends
+        #[arg(long)]
+        follow: bool,
+    },
     /// Prints the last update as metrics, in the text format of Prometheus
     Metrics,
     /// Reads a handover: of this host, from a memory dump, or from saved pages

@@ -12,7 +12,7 @@ use crate::cli::{Cli, Command};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Layout};
-use crate::{boot, check, compose, fs, initrd, inspect, manual, mount, show, update};
+use crate::{boot, check, compose, events, fs, initrd, inspect, manual, mount, show, update};
 
 /// Exit code of a report that names a required loss.
 const LOSS: u8 = 11;
@@ -45,6 +45,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Report { html } => report(cli, html.as_deref()),
         Command::History { limit } => history(cli, *limit),
+        Command::Events { follow } => events::events(cli, *follow),
         Command::Metrics => metrics(cli),
         Command::Inspect(args) => inspect::inspect(cli, args),
         Command::Compose(args) => compose::compose(cli, args),

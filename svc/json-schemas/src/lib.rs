@@ -41,6 +41,7 @@ schemas! {
         "check" => "check",
         "compose" => "compose",
         "error" => "error",
+        "events" => "events",
         "finish" => "done",
         "fs-tune" => "fs-tune",
         "history" => "history",

@@ -12,6 +12,7 @@
 mod attach;
 mod cancel;
 mod engine;
+mod events;
 mod execute;
 mod facts;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use luod_api::manager::Progress;
+use luod_api::manager::{EventKind, Progress};
 use luod_api::{Code, Refusal};
 use preflight::{Check, Finding};
 use update::{
@@ -15,7 +15,7 @@ use update::{
 
 use crate::engine::{Engine, JOURNAL_SESSION, item_key, session_key};
 use crate::host::LoadRequest;
-use crate::state::{State, Step, UNDER_WAY_HINT};
+use crate::state::{About, State, Step, UNDER_WAY_HINT};
 
 /// Where steps done are told to.
 pub(crate) type Watcher<'a> = &'a mut dyn FnMut(Progress);
@@ -35,7 +35,15 @@ impl Engine {
         deadline: Duration,
         watcher: Watcher<'_>,
     ) -> Result<(), Refusal> {
-        self.begin_prepare(request)?;
+        if let Err(refusal) = self.begin_prepare(request) {
+            let (now, reason) = (self.host.now(), refusal.to_string());
+            let about = About {
+                detail: Some(&reason),
+                ..About::default()
+            };
+            self.state().tell(EventKind::Refused, about, now);
+            return Err(refusal);
+        }
         let answer = self.load_and_preserve(request, deadline, watcher);
         if let Err(refusal) = &answer {
             let mut state = self.state();
@@ -284,7 +292,7 @@ impl Engine {
         let end = Instant::now() + deadline;
         let mut state = self.state();
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        self.notify(&state, event, deadline_ms);
+        self.notify(&mut state, event, deadline_ms);
         loop {
             let Some(step) = &state.step else {
                 return Err(Refusal::new(Code::Internal, "the step vanished"));

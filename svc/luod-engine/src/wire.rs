@@ -145,6 +145,16 @@ impl Wire {
                 },
             ),
             method::HISTORY => done(replies, &engine.history(&parameters(request)?)),
+            method::EVENTS => {
+                let events: manager::Events = parameters(request)?;
+                match events.follow {
+                    true => {
+                        let reader = engine.follow(replies.waker());
+                        Ok(replies.stream(reader))
+                    }
+                    false => done(replies, &engine.events()),
+                }
+            }
             method::PREPARE => {
                 check_root(peer)?;
                 let load = load_request(parameters(request)?, fds)?;

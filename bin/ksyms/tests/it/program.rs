@@ -77,7 +77,7 @@ fn run(arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
     let stdout = text(stdout);
     if arguments.contains(&"--json") {
         let printed = json_schemas::check_output("ksyms", arguments, &stdout);
-        let printed = printed.unwrap_or_else(|mismatch| panic!("{mismatch}"));
+        let printed = printed.unwrap();
         assert_eq!(printed.len(), 1, "{arguments:?}: {stdout}");
     }
     (status.code(), stdout, text(stderr))

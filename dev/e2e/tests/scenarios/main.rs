@@ -16,6 +16,7 @@ mod composed;
 mod crashes;
 mod deaths;
 mod direct;
+mod events;
 mod failures;
 mod handover;
 mod harness;
@@ -85,7 +86,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 12] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 19] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 20] = [
     agent::scenarios,
     blocks::scenarios,
     boot::scenarios,
@@ -96,6 +97,7 @@ const ON_BOTH: [fn() -> Vec<Scenario>; 19] = [
     crashes::scenarios,
     deaths::scenarios,
     direct::scenarios,
+    events::scenarios,
     kvcache::scenarios,
     many::scenarios,
     misbehaviour::scenarios,
