@@ -6,6 +6,7 @@
 )]
 
 mod c_client;
+mod fd_store;
 mod supervised;
 
 use std::fs::File;
