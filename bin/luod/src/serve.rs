@@ -100,6 +100,15 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     thread::Builder::new()
         .name("programs".to_owned())
         .spawn(move || booted.boot_programs())?;
+    let agent = listen(&dir.join("luo-agent.sock"))?;
+    let served = Arc::clone(&engine);
+    thread::Builder::new()
+        .name("luo-agent".to_owned())
+        .spawn(move || {
+            if let Err(error) = luod_engine::serve_luo_agent(&served, &agent) {
+                tracing::error!(%error, "luo-agent's protocol is served no more");
+            }
+        })?;
     supervised::start(&engine, service_manager)?;
     tracing::info!(socket = %socket.display(), "luod serves");
     Server::new(Arc::new(Wire(engine)), SERVER_INFO)

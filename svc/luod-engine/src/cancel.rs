@@ -71,7 +71,7 @@ impl Engine {
                 continue;
             };
             let update_id = update_id.clone();
-            subscription.mailbox.post(Notice {
+            subscription.listener.post(Notice {
                 event,
                 update_id,
                 deadline_ms,

@@ -15,7 +15,7 @@ use update::{
 
 use crate::engine::{Engine, JOURNAL_SESSION, item_key, session_key};
 use crate::host::LoadRequest;
-use crate::state::{About, State, Step, UNDER_WAY_HINT};
+use crate::state::{About, Live, OwnSession, State, Step, UNDER_WAY_HINT};
 
 /// Where steps done are told to.
 pub(crate) type Watcher<'a> = &'a mut dyn FnMut(Progress);
@@ -131,13 +131,11 @@ impl Engine {
         ));
         self.state()
             .mark(MarkKind::PrepareStarted, None, self.host.now());
+        self.create_own_sessions()?;
         self.wait_for_services(Event::Prepare, deadline)?;
         self.prepare_programs(deadline)?;
         let parts = self.parts()?;
-        // Names of sessions that were just closed are free by then.
-        self.keeper
-            .settle()
-            .map_err(|error| crate::engine::internal(&error))?;
+        self.settle_names()?;
         let journal_session = self.host.create_session(ServiceName::JOURNAL_SESSION)?;
         self.keep(JOURNAL_SESSION, journal_session)?;
         let mut bytes = 0_u64;
@@ -163,6 +161,35 @@ impl Engine {
         );
         watcher(progress(Phase::Prepared, text));
         Ok(())
+    }
+
+    /// Creates the sessions of those that preserve by themselves: they get them when they are asked.
+    fn create_own_sessions(&self) -> Result<(), Refusal> {
+        let wanted: Vec<String> = {
+            let state = self.state();
+            let wants = |live: &Live| {
+                let subscription = live.subscription.as_ref();
+                subscription.is_some_and(|own| own.own_session == OwnSession::Wanted)
+            };
+            let live = state.live.iter().filter(|(_, live)| wants(live));
+            live.map(|(name, _)| name.clone()).collect()
+        };
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.settle_names()?;
+        let mut state = self.state();
+        for service in wanted {
+            self.create_session(&mut state, &service)?;
+        }
+        // Who ends before PREPARE does must not leave the session behind.
+        self.save(&state)
+    }
+
+    /// Names of sessions that were just closed are free afterwards.
+    fn settle_names(&self) -> Result<(), Refusal> {
+        let settled = self.keeper.settle();
+        settled.map_err(|error| crate::engine::internal(&error))
     }
 
     /// Refuses when files have grown past what their user may have kept: what is preserved cannot be
@@ -212,7 +239,10 @@ impl Engine {
 
     /// Creates a service's session and preserves its items; the bytes preserved.
     fn preserve_part(&self, part: &Part) -> Result<u64, Refusal> {
-        let session = self.create_session(&mut self.state(), &part.service)?;
+        let session = match self.keeper.get(&session_key(&part.service)) {
+            Some(_) => self.kept(&session_key(&part.service))?,
+            None => self.create_session(&mut self.state(), &part.service)?,
+        };
         let mut bytes = 0_u64;
         for (item, token, fd) in &part.items {
             let preserved =

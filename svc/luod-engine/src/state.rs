@@ -8,7 +8,7 @@ use luod_api::{Code, Refusal};
 use update::{Barrier, Event, Journal, Mark, MarkKind, Moment, Phase};
 
 use crate::events::EventLog;
-use crate::mailbox::Mailbox;
+use crate::mailbox::Listener;
 
 /// What to do while the host is prepared.
 pub(crate) const UNDER_WAY_HINT: &str =
@@ -60,7 +60,17 @@ pub(crate) struct Live {
 /// Its subscription.
 pub(crate) struct Subscription {
     pub(crate) connection: u64,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) listener: Arc<dyn Listener>,
+    pub(crate) own_session: OwnSession,
+}
+
+/// Whether a subscriber preserves by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnSession {
+    /// luod preserves what it keeps for it.
+    None,
+    /// It gets an empty session before it is asked to prepare, and preserves in it.
+    Wanted,
 }
 
 /// A step that waits for services.

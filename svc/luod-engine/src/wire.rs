@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::engine::Engine;
 use crate::host::LoadRequest;
 use crate::mailbox::Mailbox;
-use crate::state::Subscription;
+use crate::state::{OwnSession, Subscription};
 
 /// How `luod` introduces itself.
 pub const SERVER_INFO: ServerInfo = ServerInfo {
@@ -191,7 +191,8 @@ impl Wire {
         let mailbox = Arc::new(Mailbox::new(replies.waker()));
         let subscription = Subscription {
             connection: peer.connection,
-            mailbox: Arc::clone(&mailbox),
+            listener: Arc::<Mailbox>::clone(&mailbox),
+            own_session: OwnSession::None,
         };
         self.0.set_subscription(peer, service, subscription)?;
         Ok(replies.stream(mailbox))

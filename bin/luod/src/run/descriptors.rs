@@ -85,7 +85,8 @@ impl Descriptors {
     pub(super) fn told(&mut self, told: Told, store: &mut Store) {
         let what = told.action.clone();
         match self.stored.work(told.action, told.fds, store) {
-            Answer::Done => tracing::debug!(?what, "stored"),
+            Answer::Done if what == Action::Barrier => tracing::debug!("everything is worked off"),
+            Answer::Done => tracing::info!(?what, "the store has changed"),
             Answer::Later => tracing::info!(?what, "waits until luod takes changes again"),
             Answer::Refused(reason) => tracing::error!(reason, "not stored, and not kept"),
         }

@@ -52,8 +52,8 @@ fn events(lab: &Lab) -> anyhow::Result<()> {
         &told,
         &[
             "attached s",
-            "asked s",
             "asked no",
+            "asked s",
             "vetoed no",
             "cancelled",
             "asked s",

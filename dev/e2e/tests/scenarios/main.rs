@@ -18,11 +18,13 @@ mod deaths;
 mod direct;
 mod events;
 mod failures;
+mod fd_store;
 mod handover;
 mod harness;
 mod host;
 mod initramfs;
 mod kvcache;
+mod luo_agent;
 mod malformed;
 mod many;
 mod misbehaviour;
@@ -86,7 +88,7 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 12] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 20] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 22] = [
     agent::scenarios,
     blocks::scenarios,
     boot::scenarios,
@@ -98,7 +100,9 @@ const ON_BOTH: [fn() -> Vec<Scenario>; 20] = [
     deaths::scenarios,
     direct::scenarios,
     events::scenarios,
+    fd_store::scenarios,
     kvcache::scenarios,
+    luo_agent::scenarios,
     many::scenarios,
     misbehaviour::scenarios,
     participants::scenarios,
