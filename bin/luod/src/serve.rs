@@ -69,7 +69,10 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
         .socket
         .clone()
         .unwrap_or_else(|| dir.join("liveupdate.sock"));
-    let listener = listen(&socket)?;
+    // Whoever is given a session of its own preserves in it without luod's limits: root only, unless root opens it.
+    let agent = listen(&dir.join("luo-agent.sock"), 0o600)?;
+    // Everybody may speak: who may do what is decided by the peer's credentials.
+    let listener = listen(&socket, 0o666)?;
     tracing::debug!(socket = %socket.display(), "listening");
     let (keeper, service_manager) = match store {
         None => (Keeper::open(dir, Box::new(launch_holder))?, None),
@@ -100,7 +103,6 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     thread::Builder::new()
         .name("programs".to_owned())
         .spawn(move || booted.boot_programs())?;
-    let agent = listen(&dir.join("luo-agent.sock"))?;
     let served = Arc::clone(&engine);
     thread::Builder::new()
         .name("luo-agent".to_owned())
@@ -182,7 +184,7 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Binds the socket; one left by a dead luod is replaced, one with a living luod is not.
-fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
+fn listen(socket: &Path, mode: u32) -> anyhow::Result<UnixListener> {
     if UnixStream::connect(socket).is_ok() {
         bail!("another luod listens on {}; end it first", socket.display());
     }
@@ -194,8 +196,7 @@ fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
     }
     let listener = UnixListener::bind(socket)
         .with_context(|| format!("listening on {}; is its folder writable?", socket.display()))?;
-    // Everybody may speak: who may do what is decided by the peer's credentials.
-    fs::set_permissions(socket, Permissions::from_mode(0o666))?;
+    fs::set_permissions(socket, Permissions::from_mode(mode))?;
     Ok(listener)
 }
 

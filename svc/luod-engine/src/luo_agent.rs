@@ -156,7 +156,10 @@ impl Writer {
     fn notice(&self, notice: Notice) -> io::Result<()> {
         let (id, features) = {
             let mut shared = lock(&self.shared);
-            shared.asked = (notice.deadline_ms > 0).then(|| notice.clone());
+            // An answer that is on its way when the update is cancelled is still one to this.
+            if notice.deadline_ms > 0 {
+                shared.asked = Some(notice.clone());
+            }
             (shared.name.clone(), shared.features.clone())
         };
         let deadline_ms = notice.deadline_ms;
@@ -191,6 +194,14 @@ fn answer(service: String, notice: Notice) -> Answer {
         service,
         event: notice.event,
         update_id: notice.update_id,
+    }
+}
+
+/// An answer that came after the update was cancelled has nothing to be told.
+fn late_is_fine(answer: Result<(), Refusal>) -> Result<(), Refusal> {
+    match answer {
+        Err(refusal) if refusal.code == Code::WrongPhase => Ok(()),
+        answer => answer,
     }
 }
 
@@ -304,7 +315,7 @@ impl Reader {
                     update_id,
                     reason,
                 };
-                self.engine.veto(&self.peer, &veto)
+                late_is_fine(self.engine.veto(&self.peer, &veto))
             }
             Command::Finish => {
                 let name = lock(&self.shared).name.clone();
@@ -354,7 +365,7 @@ impl Reader {
 
     fn ready(&self) -> Result<(), Refusal> {
         let (service, asked) = self.asked()?;
-        self.engine.ready(&self.peer, &answer(service, asked))
+        late_is_fine(self.engine.ready(&self.peer, &answer(service, asked)))
     }
 
     /// The step that waits, which is answered by this.

@@ -7,6 +7,7 @@
 
 mod c_client;
 mod fd_store;
+mod luo_agent;
 mod supervised;
 
 use std::fs::File;
