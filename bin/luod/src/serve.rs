@@ -103,19 +103,24 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     thread::Builder::new()
         .name("programs".to_owned())
         .spawn(move || booted.boot_programs())?;
-    let served = Arc::clone(&engine);
-    thread::Builder::new()
-        .name("luo-agent".to_owned())
-        .spawn(move || {
-            if let Err(error) = luod_engine::serve_luo_agent(&served, &agent) {
-                tracing::error!(%error, "luo-agent's protocol is served no more");
-            }
-        })?;
+    serve_agents(&engine, agent)?;
     supervised::start(&engine, service_manager)?;
     tracing::info!(socket = %socket.display(), "luod serves");
     Server::new(Arc::new(Wire(engine)), SERVER_INFO)
         .run(&listener)
         .context("accepting connections")
+}
+
+/// Serves the clients of luo-agent's protocol in a thread of its own.
+fn serve_agents(engine: &Arc<Engine>, listener: UnixListener) -> io::Result<()> {
+    let engine = Arc::clone(engine);
+    let serve = move || {
+        if let Err(error) = luod_engine::serve_luo_agent(&engine, &listener) {
+            tracing::error!(%error, "luo-agent's protocol is served no more");
+        }
+    };
+    let thread = thread::Builder::new().name("luo-agent".to_owned());
+    thread.spawn(serve).map(drop)
 }
 
 /// Makes a copy of this process the holder when there is none; in the copy, `Some` with what it

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use live_varlink::Peer;
 use luod_api::service::{Finish, Keep, Named};
 use luod_api::{Code, Refusal};
-use update::{ItemRecord, ItemState, MarkKind, Phase, SessionState};
+use update::{ItemRecord, ItemState, MarkKind, Phase};
 
 use crate::engine::{Engine, item_key, session_key};
 use crate::preservable;
@@ -148,25 +148,6 @@ impl Engine {
             return Err(Refusal::new(Code::NotFound, text));
         }
         self.kept(&session_key(service))
-    }
-
-    /// A duplicate of the session that a service preserves in by itself.
-    pub(crate) fn outgoing_session(&self, service: &str) -> Result<OwnedFd, Refusal> {
-        let state = self.state();
-        let record = state.journal.service(service).ok_or_else(not_registered)?;
-        let session = record.session.as_ref().map(|session| &session.state);
-        if session != Some(&SessionState::Outgoing) {
-            let text = format!("there is no session of {service:?} for the next kernel");
-            return Err(Refusal::new(Code::WrongPhase, text));
-        }
-        self.kept(&session_key(service))
-    }
-
-    /// Whether a session came over for a service and is not finished.
-    pub(crate) fn has_incoming_session(&self, service: &str) -> bool {
-        let state = self.state();
-        let record = state.journal.service(service);
-        record.is_some_and(|record| record.is_incoming())
     }
 
     /// A service works again.

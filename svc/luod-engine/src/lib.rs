@@ -31,6 +31,7 @@ mod luo_agent;
 mod mailbox;
 mod manage;
 mod next_kernel;
+mod own_session;
 mod participate;
 mod prepare;
 mod preservable;

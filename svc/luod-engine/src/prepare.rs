@@ -15,7 +15,7 @@ use update::{
 
 use crate::engine::{Engine, JOURNAL_SESSION, item_key, session_key};
 use crate::host::LoadRequest;
-use crate::state::{About, Live, OwnSession, State, Step, UNDER_WAY_HINT};
+use crate::state::{About, State, Step, UNDER_WAY_HINT};
 
 /// Where steps done are told to.
 pub(crate) type Watcher<'a> = &'a mut dyn FnMut(Progress);
@@ -163,31 +163,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Creates the sessions of those that preserve by themselves: they get them when they are asked.
-    fn create_own_sessions(&self) -> Result<(), Refusal> {
-        let wanted: Vec<String> = {
-            let state = self.state();
-            let wants = |live: &Live| {
-                let subscription = live.subscription.as_ref();
-                subscription.is_some_and(|own| own.own_session == OwnSession::Wanted)
-            };
-            let live = state.live.iter().filter(|(_, live)| wants(live));
-            live.map(|(name, _)| name.clone()).collect()
-        };
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        self.settle_names()?;
-        let mut state = self.state();
-        for service in wanted {
-            self.create_session(&mut state, &service)?;
-        }
-        // Who ends before PREPARE does must not leave the session behind.
-        self.save(&state)
-    }
-
     /// Names of sessions that were just closed are free afterwards.
-    fn settle_names(&self) -> Result<(), Refusal> {
+    pub(crate) fn settle_names(&self) -> Result<(), Refusal> {
         let settled = self.keeper.settle();
         settled.map_err(|error| crate::engine::internal(&error))
     }
