@@ -2,7 +2,7 @@
 //!
 //! One file a command in `schemas/`, and [`ALL`], the table of commands. What a command prints one a line has the schema
 //! of a line. Programs print theirs (`luoctl schema NAME`); tests compare what programs print with them by
-//! [`check()`], which also finds a field that the schema does not have: readers of a schema may meet new fields, and its
+//! `check()`, which also finds a field that the schema does not have: readers of a schema may meet new fields, and its
 //! keepers may not forget any.
 
 #[cfg(feature = "check")]
