@@ -37,6 +37,8 @@ const MOST_CONNECTIONS: usize = 64;
 const MOST_WAITING: usize = 64;
 /// A client that takes nothing for so long is let go.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause without accepting when something ran out.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 /// Numbers of these connections: the other socket's count from below.
 const FIRST_CONNECTION: u64 = 1 << 63;
 
@@ -52,11 +54,19 @@ enum Say {
 /// Serves the socket of the C agent's protocol for ever.
 ///
 /// # Errors
-/// The listener failed.
+/// No thread can be started.
 pub fn serve_luo_agent(engine: &Arc<Engine>, listener: &UnixListener) -> io::Result<()> {
     let open = Arc::new(AtomicUsize::new(0));
     for (number, stream) in (FIRST_CONNECTION..).zip(listener.incoming()) {
-        let stream = stream?;
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Descriptors or memory ran out: nothing gets better by trying at once.
+                tracing::warn!(%error, "a connection of luo-agent's protocol was not accepted");
+                thread::sleep(SHORTAGE_PAUSE);
+                continue;
+            }
+        };
         if open.fetch_add(1, Ordering::SeqCst) >= MOST_CONNECTIONS {
             open.fetch_sub(1, Ordering::SeqCst);
             tracing::warn!("too many connections of luo-agent's protocol, one was closed");

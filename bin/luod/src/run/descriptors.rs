@@ -120,6 +120,7 @@ impl Descriptors {
 
 /// Hears the program, and nobody else.
 fn hear(socket: &UnixDatagram, service: &Starts, sender: &Sender<Happening>) {
+    let mut is_new = true;
     loop {
         let heard = match Heard::wait(socket) {
             Ok(heard) => heard,
@@ -136,10 +137,11 @@ fn hear(socket: &UnixDatagram, service: &Starts, sender: &Sender<Happening>) {
                 None => continue,
             },
             pid => {
-                tracing::warn!(
-                    ?pid,
-                    "a message of a process that is not the service is left"
-                );
+                // Anybody can send as many as they like: the first is worth a line.
+                match std::mem::take(&mut is_new) {
+                    true => tracing::warn!(?pid, "messages of other processes are left out"),
+                    false => tracing::debug!(?pid, "another message is left out"),
+                }
                 continue;
             }
         };
