@@ -81,12 +81,36 @@ static int serve(struct liveupdate_store *store, volatile uint64_t *value, const
 	return result;
 }
 
-int main(int argc, char **argv)
+/* Gets the memory, says that it is back, and serves until luod ends: 0, or a negative errno. */
+static int work(struct liveupdate_store *store, const char *reason)
 {
 	struct liveupdate_memfd_spec spec = LIVEUPDATE_MEMFD_SPEC(4096);
 	struct liveupdate_item item;
-	struct liveupdate_store *store;
 	volatile uint64_t *value;
+	int result;
+
+	spec.schema_min = spec.schema_max = SCHEMA;
+	result = liveupdate_memfd(store, "value", &spec, &item);
+	if (result < 0)
+		return result;
+	value = mmap(NULL, item.size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, item.fd, 0);
+	close(item.fd);
+	if (value == MAP_FAILED)
+		return -errno;
+	printf("%s: %s at %" PRIu64 "\n", name, ORIGINS[item.origin], *value);
+
+	result = liveupdate_running(store);
+	if (result == 0)
+		result = liveupdate_finish(store);
+	if (result == 0)
+		result = serve(store, value, reason);
+	munmap((void *)value, item.size_bytes);
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	struct liveupdate_store *store;
 	int result;
 
 	if (argc < 2) {
@@ -95,32 +119,14 @@ int main(int argc, char **argv)
 	}
 	name = argv[1];
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	spec.schema_min = spec.schema_max = SCHEMA;
 
-	for (;;) {
+	/* When luod ends, in whatever call that is seen, it is started again and has everything: so do we. */
+	do {
 		result = liveupdate_connect(name, &store);
 		if (result < 0)
 			return failed("connect", result);
-		result = liveupdate_memfd(store, "value", &spec, &item);
-		if (result < 0)
-			return failed("memfd", result);
-		value = mmap(NULL, item.size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, item.fd, 0);
-		close(item.fd);
-		if (value == MAP_FAILED)
-			return failed("mmap", -errno);
-		printf("%s: %s at %" PRIu64 "\n", name, ORIGINS[item.origin], *value);
-
-		result = liveupdate_running(store);
-		if (result == 0)
-			result = liveupdate_finish(store);
-		if (result < 0)
-			return failed("finish", result);
-
-		/* When luod ends, it is started again and has everything: so do we, from the beginning. */
-		result = serve(store, value, argc > 2 ? argv[2] : NULL);
-		if (result < 0 && result != -EPIPE)
-			return failed("events", result);
-		munmap((void *)value, item.size_bytes);
+		result = work(store, argc > 2 ? argv[2] : NULL);
 		liveupdate_close(store);
-	}
+	} while (result == 0 || result == -EPIPE || result == -ECONNREFUSED);
+	return failed("work", result);
 }
