@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -79,6 +80,12 @@ fn say(text: &str) {
     println!("played: {text}");
 }
 
+/// A folder on tmpfs of this luod's own.
+fn folder(luod: &Luod) -> PathBuf {
+    let name = luod.dir.path().file_name().unwrap();
+    Path::new("/dev/shm").join(format!("luod-test-{}", name.display()))
+}
+
 /// `luod run` with the program; killed when dropped, the program with it.
 struct Run {
     child: Child,
@@ -96,7 +103,7 @@ impl Run {
                 &LIMIT.to_string(),
             ])
             .arg("--dir")
-            .arg(format!("/dev/shm/luod-test-{}", luod.child.id()))
+            .arg(folder(luod))
             .arg("--socket")
             .arg(luod.socket())
             .arg("--")
@@ -133,7 +140,6 @@ impl Drop for Run {
 #[test]
 fn what_a_program_stored_is_passed_to_its_next_start() {
     let mut luod = Luod::start();
-    let folder = format!("/dev/shm/luod-test-{}", luod.child.id());
     let mut run = Run::start(&luod, "removes");
     assert_eq!(
         (run.next(), run.next()),
@@ -147,13 +153,12 @@ fn what_a_program_stored_is_passed_to_its_next_start() {
     assert_eq!(run.next(), "found [\"a/b c\", \"100%\"] of 3");
     assert_eq!(run.next(), "worked off");
     drop(run);
-    let _left = std::fs::remove_dir_all(folder);
+    let _left = std::fs::remove_dir_all(folder(&luod));
 }
 
 #[test]
 fn no_more_is_stored_than_the_limit_and_no_file_twice() {
     let luod = Luod::start();
-    let folder = format!("/dev/shm/luod-test-{}", luod.child.id());
     let mut run = Run::start(&luod, "keeps");
     assert_eq!(
         (run.next(), run.next()),
@@ -163,5 +168,5 @@ fn no_more_is_stored_than_the_limit_and_no_file_twice() {
     let mut run = Run::start(&luod, "keeps");
     assert_eq!(run.next(), "found [\"a/b c\", \"gone\", \"100%\"] of 3");
     drop(run);
-    let _left = std::fs::remove_dir_all(folder);
+    let _left = std::fs::remove_dir_all(folder(&luod));
 }
