@@ -14,6 +14,7 @@ mod link;
 mod names;
 mod output;
 mod plan;
+mod schema;
 mod show;
 mod verify;
 

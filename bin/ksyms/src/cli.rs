@@ -42,6 +42,12 @@ pub(crate) enum Command {
     KlpCheck(KlpCheckArgs),
     /// Finds names whose positions would change if symbol tables were sorted by address
     SortCheck(SortCheckArgs),
+    /// Prints the JSON Schema of what a command prints with --json
+    Schema {
+        /// The command; `error` is any failure [default: list them]
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
 }
 
 /// Where symbols come from.

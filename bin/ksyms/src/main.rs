@@ -10,6 +10,7 @@ mod klp_check;
 mod lookup;
 mod name;
 mod output;
+mod schema;
 mod sort_check;
 mod sources;
 mod sympos;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         cli::Command::Sympos(args) => sympos::run(&cli, args),
         cli::Command::KlpCheck(args) => klp_check::run(&cli, args),
         cli::Command::SortCheck(args) => sort_check::run(&cli, args),
+        cli::Command::Schema { name } => schema::run(name.as_deref()),
     };
     match done {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),

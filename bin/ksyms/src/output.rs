@@ -20,7 +20,18 @@ pub(crate) fn print<T: Serialize>(cli: &Cli, value: &T, lines: impl Iterator<Ite
         let mut lines = lines;
         lines.try_for_each(|line| writeln!(out, "{line}"))
     };
-    match written.and_then(|()| out.flush()) {
+    report(written.and_then(|()| out.flush()));
+}
+
+/// Prints lines as they are. A reader that has gone away is not an error.
+pub(crate) fn lines(mut lines: impl Iterator<Item = &'static str>) {
+    let mut out = io::stdout().lock();
+    let written = lines.try_for_each(|line| writeln!(out, "{line}"));
+    report(written);
+}
+
+fn report(written: io::Result<()>) {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => eprintln!("error: {error}"),
         _ => {}
     }

@@ -99,6 +99,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },
+    /// Prints what happens: phases, what services answer, vetoes, losses; with --json one event a line
+    Events {
+        /// Go on as events come, until luod ends
+        #[arg(long)]
+        follow: bool,
+    },
     /// Prints the last update as metrics, in the text format of Prometheus
     Metrics,
     /// Reads a handover: of this host, from a memory dump, or from saved pages
@@ -120,6 +126,12 @@ pub(crate) enum Command {
     /// Keeps the last lines of each kernel for the next one, and shows them; needs no luod
     #[command(after_help = pstore::EXAMPLES, subcommand)]
     Pstore(PstoreCommand),
+    /// Prints the JSON Schema of what a command prints with --json
+    Schema {
+        /// Words of the command with hyphens between, like initrd-list; `error` is any failure [default: list them]
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Prints what makes a shell complete the words of luoctl
     Completions {
         /// Which shell

@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod compose;
 mod connection;
+mod events;
 mod failure;
 mod fs;
 mod initrd;

@@ -12,10 +12,14 @@ use crate::cli::{Cli, Command};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Layout};
-use crate::{boot, check, compose, fs, initrd, inspect, manual, mount, pstore, show, update};
+use crate::{
+    boot, check, compose, events, fs, initrd, inspect, manual, mount, pstore, show, update,
+};
 
 /// Exit code of a report that names a required loss.
 const LOSS: u8 = 11;
+/// Whose schemas are printed.
+const PROGRAM: &str = "luoctl";
 
 pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     match &cli.command {
@@ -43,6 +47,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Report { html } => report(cli, html.as_deref()),
         Command::History { limit } => history(cli, *limit),
+        Command::Events { follow } => events::events(cli, *follow),
         Command::Metrics => metrics(cli),
         Command::Inspect(args) => inspect::inspect(cli, args),
         Command::Compose(args) => compose::compose(cli, args),
@@ -51,6 +56,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Mount(command) => mount::mount(cli, command),
         Command::Fs(command) => fs::fs(cli, command),
         Command::Pstore(command) => pstore::pstore(cli, command),
+        Command::Schema { name } => schema(name.as_deref()),
         Command::Completions { shell } => {
             output::text(&manual::completions(*shell)?);
             Ok(ExitCode::SUCCESS)
@@ -115,6 +121,19 @@ fn report(cli: &Cli, html: Option<&Path>) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+fn schema(name: Option<&str>) -> Result<ExitCode, Failure> {
+    let Some(name) = name else {
+        json_schemas::of(PROGRAM).for_each(|schema| output::text(schema.name));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let schema = json_schemas::find(PROGRAM, name).ok_or_else(|| {
+        Failure::new(Code::NotFound, format!("there is no schema {name:?}"))
+            .with_hint("`luoctl schema` lists them")
+    })?;
+    output::text(schema.text);
+    Ok(ExitCode::SUCCESS)
 }
 
 fn command(

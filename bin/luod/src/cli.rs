@@ -73,6 +73,16 @@ pub(crate) enum Command {
     /// kernel it is started again and finds its files under their names. Files of more than 1 MiB are
     /// not copied: their names become links to descriptors that the program inherits.
     Run(RunArguments),
+    /// Takes descriptors and becomes a program; what `run --fd-store-max` starts
+    #[command(hide = true)]
+    Launch {
+        /// Socket at which they are passed
+        #[arg(long, value_name = "PATH")]
+        socket: PathBuf,
+        /// The program and its arguments
+        #[arg(last = true, required = true, value_name = "PROGRAM")]
+        program: Vec<OsString>,
+    },
     /// Writes the manual page luod.8 into a folder
     #[command(hide = true)]
     Man {
@@ -111,6 +121,11 @@ pub(crate) struct RunArguments {
     /// Shortest time between its end and its next start, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     pub(crate) restart_after: Duration,
+
+    /// Most descriptors that the program may store, as with FileDescriptorStoreMax= of systemd; up to 253. It is told
+    /// $NOTIFY_SOCKET and finds what it stored from descriptor 3 on, with $LISTEN_FDS and $LISTEN_FDNAMES
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=253))]
+    pub(crate) fd_store_max: u16,
 
     /// The program and its arguments; $LIVEUPDATE_DIR is the folder
     #[arg(last = true, required = true, value_name = "PROGRAM")]

@@ -22,6 +22,9 @@ fn main() -> ExitCode {
     let answer = match &cli.command {
         Some(cli::Command::Hold { socket }) => serve::hold(socket).map(done),
         Some(cli::Command::Run(arguments)) => run::run(arguments),
+        Some(cli::Command::Launch { socket, program }) => {
+            Err(fd_store::launch(socket, program).into())
+        }
         Some(cli::Command::Man { folder }) => manual::write(folder).map(done),
         Some(cli::Command::ShutdownHook { action }) => {
             shutdown_hook::run(&cli.runtime_dir, action).map(done)

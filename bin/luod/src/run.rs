@@ -1,9 +1,11 @@
 //! `luod run`: a program that knows nothing of live updates, and the folder kept for it.
 
+mod descriptors;
 mod program;
 mod updates;
 
 use std::collections::VecDeque;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -11,10 +13,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use kept_folder::{KeptFolder, Opened};
+use kept_folder::{Keeping, KeptFolder, Opened};
 use liveupdate::{EventKind, Store};
 use rustix::process::Signal;
 
+use self::descriptors::{Descriptors, Told};
 use self::program::Program;
 use self::updates::{Answer, Step, Updates};
 use crate::cli::RunArguments;
@@ -32,6 +35,10 @@ enum Happening {
     Step(Step),
     /// luod has ended.
     LuodEnded,
+    /// The program wants something of its store of descriptors.
+    Told(Told),
+    /// Everything that the program said before was told.
+    AllHeard,
     /// Somebody wants this process to end.
     Signal(Signal),
 }
@@ -52,8 +59,10 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let dir = arguments.dir.clone();
     let dir = dir.unwrap_or_else(|| Path::new("/dev/shm").join(&arguments.name));
     let mut store = Store::connect_to(&socket, &arguments.name, LUOD_PATIENCE)?;
-    let (folder, opened) = KeptFolder::open(&dir, &mut store)?;
+    let (folder, opened) = KeptFolder::open(&dir, &mut FolderItems(&mut store))?;
     let (sender, happenings) = mpsc::channel();
+    let limit = arguments.fd_store_max;
+    let descriptors = Descriptors::open(limit, &mut store, sender.clone())?;
     watch_signals(sender.clone())?;
     let mut supervisor = Supervisor {
         arguments,
@@ -62,6 +71,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         updates: Updates::start(store.events()?, sender.clone()),
         store,
         folder,
+        descriptors,
         sender,
         happenings,
         later: VecDeque::new(),
@@ -69,12 +79,36 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     };
     if let Opened::Kept(files) = opened {
         tracing::info!(files, folder = %supervisor.dir.display(), "files are kept");
-        supervisor.folder.place(&mut supervisor.store)?;
+        supervisor.place()?;
     }
     supervisor.start()?;
     supervisor.store.running()?;
     supervisor.store.finish()?;
     supervisor.supervise()
+}
+
+/// The items of the folder: the descriptors that the program stored are none of them.
+struct FolderItems<'a>(&'a mut Store);
+
+impl Keeping for FolderItems<'_> {
+    fn names(&self) -> Vec<String> {
+        let names = self.0.names().into_iter();
+        names
+            .filter(|name| !name.starts_with(fd_store::PREFIX))
+            .collect()
+    }
+
+    fn get(&mut self, name: &str) -> Result<Option<OwnedFd>, kept_folder::Error> {
+        Keeping::get(self.0, name)
+    }
+
+    fn keep(&mut self, name: &str, file: BorrowedFd<'_>) -> Result<(), kept_folder::Error> {
+        Keeping::keep(self.0, name, file)
+    }
+
+    fn forget(&mut self, name: &str) -> Result<(), kept_folder::Error> {
+        Keeping::forget(self.0, name)
+    }
 }
 
 struct Supervisor<'a> {
@@ -84,6 +118,7 @@ struct Supervisor<'a> {
     store: Store,
     updates: Updates,
     folder: KeptFolder,
+    descriptors: Option<Descriptors>,
     sender: Sender<Happening>,
     happenings: Receiver<Happening>,
     /// What came while something else was waited for.
@@ -101,6 +136,8 @@ impl Supervisor<'_> {
             match next {
                 Happening::Step(step) => self.step(&step)?,
                 Happening::LuodEnded => self.connect_again()?,
+                Happening::Told(told) => self.told(told),
+                Happening::AllHeard => {}
                 Happening::Ended(status) => match &self.state {
                     State::Stops(_) => self.start()?,
                     State::Runs(_) | State::Taken => return Ok(program::exit_code(status)),
@@ -129,6 +166,7 @@ impl Supervisor<'_> {
                 self.updates.answer(answer);
             }
             EventKind::Cancel => {
+                self.catch_up();
                 if matches!(self.state, State::Taken) {
                     tracing::info!("the update was cancelled");
                     self.put_back()?;
@@ -140,10 +178,17 @@ impl Supervisor<'_> {
 
     /// Stops the program and takes its folder.
     fn freeze(&mut self, deadline: Duration) -> anyhow::Result<Answer> {
-        let State::Runs(program) = &self.state else {
+        // From here on luod takes what came since PREPARE.
+        self.catch_up();
+        let Self {
+            state: State::Runs(program),
+            arguments,
+            ..
+        } = &*self
+        else {
             return Ok(Answer::Veto("the program is still stopping".to_owned()));
         };
-        let stop = self.arguments.stop_signal;
+        let stop = arguments.stop_signal;
         program.signal(stop)?;
         let patience = self.arguments.stop_timeout;
         let patience = patience.min(deadline.saturating_sub(RESERVE));
@@ -158,7 +203,8 @@ impl Supervisor<'_> {
             return Ok(Answer::Veto(text));
         }
         self.state = State::Taken;
-        match self.folder.take(&mut self.store) {
+        self.hear_all()?;
+        match self.folder.take(&mut FolderItems(&mut self.store)) {
             Ok(files) => {
                 tracing::info!(files, "everything is taken for the update");
                 Ok(Answer::Ready)
@@ -178,6 +224,7 @@ impl Supervisor<'_> {
             let left = end.saturating_duration_since(Instant::now());
             match self.happenings.recv_timeout(left) {
                 Ok(Happening::Ended(_)) => return Ok(true),
+                Ok(Happening::Told(told)) => self.told(told),
                 Ok(other) => self.later.push_back(other),
                 Err(mpsc::RecvTimeoutError::Timeout) => return Ok(false),
                 Err(error) => return Err(error.into()),
@@ -185,8 +232,41 @@ impl Supervisor<'_> {
         }
     }
 
+    /// What the program said before it ended may come after its end.
+    fn hear_all(&mut self) -> anyhow::Result<()> {
+        let Some(descriptors) = &self.descriptors else {
+            return Ok(());
+        };
+        descriptors.mark()?;
+        loop {
+            match self.happenings.recv()? {
+                Happening::AllHeard => break,
+                Happening::Told(told) => self.told(told),
+                other => self.later.push_back(other),
+            }
+        }
+        self.descriptors.iter().for_each(Descriptors::settle);
+        Ok(())
+    }
+
+    fn told(&mut self, told: Told) {
+        if let Some(descriptors) = &mut self.descriptors {
+            descriptors.told(told, &mut self.store);
+        }
+    }
+
+    fn catch_up(&mut self) {
+        if let Some(descriptors) = &mut self.descriptors {
+            descriptors.catch_up(&mut self.store);
+        }
+    }
+
+    fn place(&mut self) -> anyhow::Result<()> {
+        Ok(self.folder.place(&mut FolderItems(&mut self.store))?)
+    }
+
     fn put_back(&mut self) -> anyhow::Result<()> {
-        self.folder.place(&mut self.store)?;
+        self.place()?;
         self.start()
     }
 
@@ -195,7 +275,9 @@ impl Supervisor<'_> {
             let passed = taken.elapsed().unwrap_or_default();
             thread::sleep(self.arguments.restart_after.saturating_sub(passed));
         }
-        let program = Program::start(&self.arguments.program, &self.dir, self.sender.clone())?;
+        let words = &self.arguments.program;
+        let descriptors = self.descriptors.as_ref();
+        let program = Program::start(words, &self.dir, descriptors, self.sender.clone())?;
         tracing::info!(pid = program.pid(), "started");
         self.state = State::Runs(program);
         Ok(())
@@ -213,6 +295,7 @@ impl Supervisor<'_> {
             }
         };
         self.updates = Updates::start(self.store.events()?, self.sender.clone());
+        self.catch_up();
         // The update it was taken for ended with that luod, unless it says otherwise.
         if matches!(self.state, State::Taken) {
             self.put_back()?;

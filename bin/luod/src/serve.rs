@@ -72,7 +72,10 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     {
         return hold_in_copy(&listener);
     }
-    let listener = listen(&socket)?;
+    // Whoever is given a session of its own preserves in it without luod's limits: root only, unless root opens it.
+    let agent = listen(&dir.join("luo-agent.sock"), 0o600)?;
+    // Everybody may speak: who may do what is decided by the peer's credentials.
+    let listener = listen(&socket, 0o666)?;
     tracing::debug!(socket = %socket.display(), "listening");
     let (keeper, service_manager) = match store {
         None => (Keeper::open(dir, Box::new(launch_holder))?, None),
@@ -107,11 +110,24 @@ pub(crate) fn serve(cli: &Cli) -> anyhow::Result<()> {
     thread::Builder::new()
         .name("look back".to_owned())
         .spawn(move || looking.look_back())?;
+    serve_agents(&engine, agent)?;
     supervised::start(&engine, service_manager)?;
     tracing::info!(socket = %socket.display(), "luod serves");
     Server::new(Arc::new(Wire(engine)), SERVER_INFO)
         .run(&listener)
         .context("accepting connections")
+}
+
+/// Serves the clients of luo-agent's protocol in a thread of its own.
+fn serve_agents(engine: &Arc<Engine>, listener: UnixListener) -> io::Result<()> {
+    let engine = Arc::clone(engine);
+    let serve = move || {
+        if let Err(error) = luod_engine::serve_luo_agent(&engine, &listener) {
+            tracing::error!(%error, "luo-agent's protocol is served no more");
+        }
+    };
+    let thread = thread::Builder::new().name("luo-agent".to_owned());
+    thread.spawn(serve).map(drop)
 }
 
 /// Makes a copy of this process the holder when there is none; in the copy, `Some` with what it
@@ -180,7 +196,7 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Binds the socket; one left by a dead luod is replaced, one with a living luod is not.
-fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
+fn listen(socket: &Path, mode: u32) -> anyhow::Result<UnixListener> {
     if UnixStream::connect(socket).is_ok() {
         bail!(
             "another luod listens on {}; end it first, or start this one with --replace",
@@ -195,8 +211,7 @@ fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
     }
     let listener = UnixListener::bind(socket)
         .with_context(|| format!("listening on {}; is its folder writable?", socket.display()))?;
-    // Everybody may speak: who may do what is decided by the peer's credentials.
-    fs::set_permissions(socket, Permissions::from_mode(0o666))?;
+    fs::set_permissions(socket, Permissions::from_mode(mode))?;
     Ok(listener)
 }
 

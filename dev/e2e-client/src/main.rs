@@ -5,6 +5,7 @@
 //! kernel's test programs from one kernel to the next. The other tasks stand in for the shell and
 //! the services that the guest does not have.
 
+mod agent_vm;
 mod bare_kexec;
 mod block;
 mod carry;
@@ -45,6 +46,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Keep memory over updates by luo-agent's protocol, in a session of its own.
+    AgentVm(agent_vm::Arguments),
     /// Load a kernel with `kexec_file_load` and jump to it at once.
     BareKexec(bare_kexec::Arguments),
     /// Load a kernel with a handover from a file, by `kexec_load`, and jump to it at once.
@@ -116,6 +119,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
+        Task::AgentVm(arguments) => agent_vm::run(&arguments),
         Task::BareKexec(arguments) => bare_kexec::run(&arguments),
         Task::ComposedKexec(arguments) => composed_kexec::run(&arguments),
         Task::Jump => match kexec_sys::reboot::kexec()? {},

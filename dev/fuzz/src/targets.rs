@@ -40,12 +40,30 @@ impl Target {
     }
 }
 
+/// What a service says to the manager of its descriptor store: a name that is taken fits into `$LISTEN_FDNAMES`.
+fn notify_message(bytes: &[u8]) {
+    let message = fd_store::Message::parse(bytes);
+    if let Some(fd_store::Action::Store(name) | fd_store::Action::Remove(name)) = message.action {
+        assert!(name.len() <= 255 && !name.contains([':', '\n', '\0']));
+    }
+}
+
 /// Everything that is fuzzed.
 pub const TARGETS: &[Target] = &[
     Target {
         name: "root_fdt",
         parse: root_fdt,
         seeds: || vec![page_at(ROOT)],
+    },
+    Target {
+        name: "notify_message",
+        parse: notify_message,
+        seeds: || {
+            vec![
+                b"FDSTORE=1\nFDNAME=a b/c\nFDPOLL=0\n".to_vec(),
+                b"BARRIER=1".to_vec(),
+            ]
+        },
     },
     Target {
         name: "handover",

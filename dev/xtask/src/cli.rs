@@ -81,7 +81,9 @@ enum Task {
     Kernel(KernelCommand),
     /// Build the static programs that run inside guest machines and print their folder.
     Guest,
-    /// Make a Debian package of luod and luoctl, with units, manual pages, completions and the book, and print its path.
+    /// Make Debian packages of luod with luoctl, and of the client library for C, and print their paths.
+    ///
+    /// The first has units, manual pages, completions and the book.
     Dist,
     /// Build the root file system of the guest with systemd, from Debian's packages, and print its image.
     SystemdRoot {
@@ -196,6 +198,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             let workspace = Workspace::load()?;
             let package = dist::package(&workspace, &guest::package_binaries(&workspace)?)?;
             output::line(&package.display().to_string());
+            let library = guest::c_library(&workspace)?;
+            for package in dist::library_packages(&workspace, &library)? {
+                output::line(&package.display().to_string());
+            }
         }
         Task::SystemdRoot { refresh } => systemd_root(if refresh {
             Freshness::Refresh

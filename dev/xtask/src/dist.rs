@@ -1,11 +1,15 @@
-//! `cargo xtask dist`: a Debian package of luod and luoctl.
+//! `cargo xtask dist`: Debian packages of luod with luoctl, and of the client library for C.
 //!
 //! The programs are static, so the package depends on nothing and does not care which Debian it was made on. Units and
 //! scripts of the package are files of `bin/luod`; manual pages and completions come from the programs themselves.
 
+mod library;
+
+pub(crate) use library::library_packages;
+
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -79,23 +83,9 @@ pub(crate) fn package(workspace: &Workspace, programs: &Path) -> Result<PathBuf>
     }
     add_documents(&tree, workspace)?;
     add_generated(&tree, programs)?;
-    let size = tree.size_kib(tree.root)?;
-    for script in SCRIPTS {
-        let content = read(&workspace.root.join("bin/luod/debian").join(script))?;
-        tree.add(&format!("DEBIAN/{script}"), 0o755, &content)?;
-    }
-    let control = fs::read_to_string(workspace.root.join("bin/luod/debian/control"))?;
-    let version = env!("CARGO_PKG_VERSION");
-    let control = control
-        .replace("@VERSION@", version)
-        .replace("@ARCHITECTURE@", ARCHITECTURE)
-        .replace("@INSTALLED_SIZE@", &size.to_string());
-    tree.add("DEBIAN/control", 0o644, control.as_bytes())?;
-    let folder = workspace.target.join("debian");
-    fs::create_dir_all(&folder)?;
-    let package = folder.join(format!("{NAME}_{version}_{ARCHITECTURE}.deb"));
-    build(tree.root, &package)?;
-    Ok(package)
+    let debian = workspace.root.join("bin/luod/debian");
+    let scripts = SCRIPTS.map(|name| (name, debian.join(name)));
+    tree.pack(workspace, NAME, &debian.join("control"), &scripts)
 }
 
 /// The changelog and the book.
@@ -139,15 +129,6 @@ fn add_generated(tree: &Tree<'_>, programs: &Path) -> Result<()> {
     Ok(())
 }
 
-fn build(root: &Path, package: &Path) -> Result<()> {
-    let mut command = Command::new("dpkg-deb");
-    command
-        .args(["--root-owner-group", "-Zgzip", "--build"])
-        .arg(root)
-        .arg(package);
-    output(&mut command).map(drop)
-}
-
 /// Runs a program; what it printed.
 fn output(command: &mut Command) -> Result<Vec<u8>> {
     let output = command
@@ -185,6 +166,41 @@ impl Tree<'_> {
         let mut file = File::create(&path).with_context(|| format!("write {}", path.display()))?;
         file.write_all(content)?;
         Ok(file.set_permissions(Permissions::from_mode(mode))?)
+    }
+
+    /// Makes the package `name` of the files so far; `control` has places for what is known only now.
+    fn pack(
+        &self,
+        workspace: &Workspace,
+        name: &str,
+        control: &Path,
+        scripts: &[(&str, PathBuf)],
+    ) -> Result<PathBuf> {
+        let size = self.size_kib(self.root)?;
+        for (script, path) in scripts {
+            self.add(&format!("DEBIAN/{script}"), 0o755, &read(path)?)?;
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        let control = String::from_utf8(read(control)?)?
+            .replace("@VERSION@", version)
+            .replace("@ARCHITECTURE@", ARCHITECTURE)
+            .replace("@INSTALLED_SIZE@", &size.to_string());
+        self.add("DEBIAN/control", 0o644, control.as_bytes())?;
+        let folder = workspace.target.join("debian");
+        fs::create_dir_all(&folder)?;
+        let package = folder.join(format!("{name}_{version}_{ARCHITECTURE}.deb"));
+        let mut command = Command::new("dpkg-deb");
+        command
+            .args(["--root-owner-group", "-Zgzip", "--build"])
+            .arg(self.root)
+            .arg(&package);
+        output(&mut command)?;
+        Ok(package)
+    }
+
+    /// A symbolic link.
+    fn link(&self, path: &str, target: &str) -> Result<()> {
+        Ok(symlink(target, self.root.join(path))?)
     }
 
     fn size_kib(&self, folder: &Path) -> Result<u64> {

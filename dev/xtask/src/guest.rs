@@ -2,6 +2,7 @@
 //! machine.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 use kernel_build::LoggedCommand;
@@ -19,6 +20,9 @@ const GUEST_PACKAGES: [&str; 8] = [
     "e2e-client",
     "luo-cases",
 ];
+
+/// The client library for C.
+const C_LIBRARY: &str = "liveupdate-c";
 
 /// A guest has no dynamic loader, whatever the machine it was built on has.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -45,7 +49,50 @@ pub(crate) fn guest_binaries(workspace: &Workspace) -> Result<PathBuf> {
         );
     }
     let log = workspace.target.join("xtask-logs/guest-build.log");
-    build_static(&workspace.root, &workspace.target, &GUEST_PACKAGES, log)
+    let folder = build_static(&workspace.root, &workspace.target, &GUEST_PACKAGES, log)?;
+    build_c_example(workspace, &folder)?;
+    Ok(folder)
+}
+
+/// Builds the example of the client library for C, linked statically with it, as `c-counter`.
+fn build_c_example(workspace: &Workspace, folder: &Path) -> Result<()> {
+    let logs = workspace.target.join("xtask-logs");
+    let mut library = cargo();
+    library
+        .current_dir(&workspace.root)
+        .env("RUSTFLAGS", RUSTFLAGS)
+        .args(["rustc", "--package", C_LIBRARY, "--lib"])
+        .args(["--crate-type", "staticlib"])
+        .args(["--target", TARGET, "--profile", PROFILE, "--target-dir"])
+        .arg(&workspace.target);
+    let log = logs.join("guest-c-library.log");
+    LoggedCommand::new("guest library for C", library, log).run()?;
+    let source = workspace.root.join("svc/liveupdate-c");
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-std=c11", "-D_DEFAULT_SOURCE", "-O2", "-static", "-s"])
+        .arg("-I")
+        .arg(source.join("include"))
+        .arg(source.join("examples/counter.c"))
+        .arg(folder.join("libliveupdate_c.a"))
+        .arg("-o")
+        .arg(folder.join("c-counter"));
+    let log = logs.join("guest-c-example.log");
+    LoggedCommand::new("guest example in C", compiler, log).run()?;
+    Ok(())
+}
+
+/// Builds the client library for C as programs of a host link it, and returns its folder: shared and static.
+pub(crate) fn c_library(workspace: &Workspace) -> Result<PathBuf> {
+    let mut command = cargo();
+    command
+        .current_dir(&workspace.root)
+        .args(["build", "--package", C_LIBRARY, "--lib"])
+        .args(["--profile", PROFILE, "--target-dir"])
+        .arg(&workspace.target);
+    let log = workspace.target.join("xtask-logs/c-library.log");
+    LoggedCommand::new("library for C", command, log).run()?;
+    Ok(workspace.target.join(PROFILE))
 }
 
 /// Builds the programs of the Debian package, which are static as well, and returns their folder.
@@ -109,7 +156,7 @@ mod tests {
             !types.is_empty() && !types.contains(&PT_INTERP),
             "{types:?}"
         );
-        let output = std::process::Command::new(program).output().unwrap();
+        let output = Command::new(program).output().unwrap();
         assert_eq!(output.stdout, b"alive\n");
     }
 }

@@ -18,6 +18,9 @@ use crate::error::Error;
 use crate::item::{Item, Origin, check_unchanged};
 use crate::spec::{MemfdSpec, Seals};
 
+/// Time between two tries to find luod.
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
+
 /// A connection that speaks for a service.
 #[derive(Debug)]
 pub(crate) struct Luod {
@@ -31,11 +34,21 @@ pub(crate) struct Luod {
 impl Luod {
     /// Attaches; waits for a socket that is not there yet until `patience` is over.
     pub(crate) fn attach(socket: &Path, service: &str, patience: Duration) -> Result<Self, Error> {
-        let mut client = connect(socket, patience)?;
         let parameters = service::Attach {
             service: service.to_owned(),
         };
-        let (attached, _) = call::<Attached>(&mut client, method::ATTACH, &parameters, &[])?;
+        let begin = Instant::now();
+        let (client, attached) = loop {
+            let mut client = connect(socket, patience.saturating_sub(begin.elapsed()))?;
+            match call::<Attached>(&mut client, method::ATTACH, &parameters, &[]) {
+                Ok((attached, _)) => break (client, attached),
+                // Of a luod that was just ending: its listener goes last.
+                Err(Error::Connection(_)) if begin.elapsed() < patience => {
+                    thread::sleep(RETRY_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        };
         let mut store = Self {
             socket: socket.to_owned(),
             service: service.to_owned(),
@@ -230,7 +243,7 @@ pub(crate) fn connect(socket: &Path, patience: Duration) -> Result<Client, Error
     loop {
         match Client::connect(socket) {
             Ok(client) => return Ok(client),
-            Err(_error) if begin.elapsed() < patience => thread::sleep(Duration::from_millis(2)),
+            Err(_error) if begin.elapsed() < patience => thread::sleep(RETRY_PAUSE),
             Err(source) => {
                 return Err(Error::Unreachable {
                     socket: socket.to_owned(),
@@ -238,5 +251,35 @@ pub(crate) fn connect(socket: &Path, patience: Duration) -> Result<Client, Error
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// Its listener is the last thing of a luod that ends: it may still take a connection that nobody answers.
+    #[test]
+    fn a_luod_that_ends_just_then_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let served = thread::spawn(move || {
+            drop(listener.accept().unwrap());
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut byte = [1];
+            while byte != [0] {
+                stream.read_exact(&mut byte).unwrap();
+            }
+            let answer =
+                "{\"parameters\":{\"phase\":\"normal\",\"is_incoming\":false,\"items\":[]}}\0";
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let store = Luod::attach(&socket, "s", Duration::from_secs(20)).unwrap();
+        assert!(store.names().is_empty());
+        served.join().unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! `io.liveupdate.Manager`: for operators.
 
 use serde::{Deserialize, Serialize};
-use update::{Boot, Phase, Report, ServiceRecord};
+use update::{Boot, MarkKind, Phase, Report, ServiceRecord};
 
 /// Name of the interface.
 pub const NAME: &str = "io.liveupdate.Manager";
@@ -25,6 +25,8 @@ pub mod method {
     pub const REPORT: &str = "io.liveupdate.Manager.Report";
     /// [`super::History`] → [`super::HistoryAnswer`].
     pub const HISTORY: &str = "io.liveupdate.Manager.History";
+    /// [`super::Events`] → [`super::EventBatch`], or a stream of them.
+    pub const EVENTS: &str = "io.liveupdate.Manager.Events";
 }
 
 /// No parameters.
@@ -171,4 +173,66 @@ pub struct PastUpdate {
     pub ended_ns: u64,
     /// Its report, without the timeline.
     pub report: Report,
+}
+
+/// Asks for what happened, and perhaps for what will.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Events {
+    /// Whether the answers go on until one side hangs up.
+    #[serde(default)]
+    pub follow: bool,
+}
+
+/// What happened, in order.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct EventBatch {
+    /// How many events there were before these that this reader is not given: `luod` keeps the last ones, and a reader
+    /// that is slower than they come loses the oldest.
+    pub missed: u64,
+    /// The events.
+    pub events: Vec<Event>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number; each has one more than that before, from 1 at the start of `luod`.
+    pub number: u64,
+    /// `CLOCK_REALTIME` in nanoseconds since 1970.
+    pub realtime_ns: u64,
+    /// Identity of the update, the same on both sides of its jump.
+    pub update_id: Option<String>,
+    /// Phase of the host afterwards.
+    pub phase: Phase,
+    /// What happened.
+    pub kind: EventKind,
+    /// To which service.
+    pub service: Option<String>,
+    /// To which of its items.
+    pub item: Option<String>,
+    /// The step that is answered, or why.
+    pub detail: Option<String>,
+}
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// An update was refused before anything was touched.
+    Refused,
+    /// A service was asked to get ready for a step.
+    Asked,
+    /// A service is ready for what follows a step.
+    Ready,
+    /// A service refuses the update.
+    Vetoed,
+    /// The program of a service came.
+    Attached,
+    /// The program of a service ended.
+    Ended,
+    /// Something that was kept is gone.
+    Lost,
+    /// A mark of the timeline.
+    #[serde(untagged)]
+    Mark(MarkKind),
 }

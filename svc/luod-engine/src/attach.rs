@@ -5,12 +5,13 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use live_varlink::Peer;
+use luod_api::manager::EventKind;
 use luod_api::service::{Answer, Attached, Item, Veto};
 use luod_api::{Code, Refusal};
 use update::{Event, MarkKind, Phase, ServiceRecord};
 
 use crate::engine::{Engine, service_name};
-use crate::state::{Live, State, Subscription};
+use crate::state::{About, Live, State, Subscription};
 
 /// How long the end of a service may take to be noticed.
 const END_PATIENCE: Duration = Duration::from_millis(500);
@@ -47,6 +48,8 @@ impl Engine {
         // A program has several connections; one line tells of it.
         if live.connections.len() == 1 {
             tracing::info!(service = %name, pid = peer.pid, uid = peer.uid, "service attached");
+            let about = About::service(name.as_str(), None);
+            state.tell(EventKind::Attached, about, now);
         }
         if state.journal.phase == Phase::Updated {
             state.mark_once(MarkKind::ServiceAttached, Some(name.as_str()), now);
@@ -59,6 +62,8 @@ impl Engine {
         let mut state = self.state();
         if let Some(service) = leave(&mut state, peer.connection) {
             tracing::info!(%service, pid = peer.pid, "service ended");
+            let about = About::service(&service, None);
+            state.tell(EventKind::Ended, about, self.host.now());
             if let Some(step) = &mut state.step {
                 step.barrier.ended(&service);
             }
@@ -139,6 +144,9 @@ impl Engine {
                 return Err(Refusal::new(Code::WrongPhase, text));
             }
         }
+        let step = answer.event.to_string();
+        let about = About::service(&answer.service, Some(&step));
+        state.tell(EventKind::Ready, about, now);
         if answer.event == Event::Freeze {
             state.mark_once(MarkKind::ServiceFrozen, Some(&answer.service), now);
         }
@@ -156,6 +164,8 @@ impl Engine {
             return Err(Refusal::new(Code::WrongPhase, text));
         };
         step.barrier.veto(&veto.service, &veto.reason);
+        let about = About::service(&veto.service, Some(&veto.reason));
+        state.tell(EventKind::Vetoed, about, self.host.now());
         self.changed.notify_all();
         Ok(())
     }

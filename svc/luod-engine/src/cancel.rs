@@ -1,11 +1,12 @@
 //! Undoing an update that has not jumped.
 
+use luod_api::manager::EventKind;
 use luod_api::service::Notice;
 use luod_api::{Code, Refusal};
 use update::{Event, IllegalEvent, MarkKind, Phase, SessionState};
 
 use crate::engine::{Engine, JOURNAL_SESSION, session_key};
-use crate::state::State;
+use crate::state::{About, State};
 
 impl Engine {
     /// Cancels a prepared update on the operator's word.
@@ -62,19 +63,25 @@ impl Engine {
     }
 
     /// Tells every subscriber of a step.
-    pub(crate) fn notify(&self, state: &State, event: Event, deadline_ms: u64) {
+    pub(crate) fn notify(&self, state: &mut State, event: Event, deadline_ms: u64) {
         let update_id = state.update_id();
-        let subscriptions = state
-            .live
-            .values()
-            .filter_map(|live| live.subscription.as_ref());
-        for subscription in subscriptions {
+        let mut told = Vec::new();
+        for (service, live) in &state.live {
+            let Some(subscription) = &live.subscription else {
+                continue;
+            };
             let update_id = update_id.clone();
-            subscription.mailbox.post(Notice {
+            subscription.listener.post(Notice {
                 event,
                 update_id,
                 deadline_ms,
             });
+            told.push(service.clone());
+        }
+        let (now, step) = (self.host.now(), event.to_string());
+        for service in told {
+            let about = About::service(&service, Some(&step));
+            state.tell(EventKind::Asked, about, now);
         }
     }
 }

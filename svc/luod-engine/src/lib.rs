@@ -12,6 +12,7 @@
 mod attach;
 mod cancel;
 mod engine;
+mod events;
 mod execute;
 mod facts;
 #[cfg(test)]
@@ -28,9 +29,11 @@ mod keeper;
 mod last_words;
 mod limits;
 mod linux;
+mod luo_agent;
 mod mailbox;
 mod manage;
 mod next_kernel;
+mod own_session;
 mod participate;
 mod prepare;
 mod preservable;
@@ -56,6 +59,7 @@ pub use keeper::{Keeper, KeeperError};
 pub use last_words::{Gravity, LastWords, tell};
 pub use limits::{Limits, LimitsError, UserLimits};
 pub use linux::{LinuxHost, check_device};
+pub use luo_agent::serve_luo_agent;
 pub use next_kernel::{NextKernel, ReloadError};
 pub use programs::Programs;
 pub use service_manager::ServiceManager;

@@ -10,6 +10,12 @@ use serde_json::Value;
 /// More than an update has steps; a subscriber that lets as many wait is not listening.
 const MAX_WAITING: usize = 64;
 
+/// Who hears of the steps of updates. Told under the engine's lock: it may not ask the engine anything.
+pub(crate) trait Listener: Send + Sync {
+    /// Takes a notice, at once.
+    fn post(&self, notice: Notice);
+}
+
 /// A queue; the other end sends what is in it.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
@@ -25,21 +31,23 @@ impl Mailbox {
         }
     }
 
+    fn take(&self) -> Option<Notice> {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    }
+}
+
+impl Listener for Mailbox {
     /// Queues a notice; a full queue drops it, and the barrier names the silent service.
-    pub(crate) fn post(&self, notice: Notice) {
+    fn post(&self, notice: Notice) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MAX_WAITING {
             waiting.push_back(notice);
         }
         drop(waiting);
         self.waker.wake();
-    }
-
-    fn take(&self) -> Option<Notice> {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
     }
 }
 

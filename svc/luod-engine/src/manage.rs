@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use live_varlink::Waker;
 use luod_api::manager::{
-    self, DeviceStatus, Finish, HistoryAnswer, ServiceEntry, Sessions, Status,
+    self, DeviceStatus, EventBatch, Finish, HistoryAnswer, ServiceEntry, Sessions, Status,
 };
 use luod_api::{Code, Refusal};
 use update::{ItemState, Report};
 
 use crate::engine::Engine;
+use crate::events::Reader;
 
 /// Boots of a chain that a report names at most.
 const CHAIN: usize = 64;
@@ -87,6 +89,16 @@ impl Engine {
             updates: self.history.read(limit),
             boots: self.history.boots(limit),
         }
+    }
+
+    /// The last events.
+    pub(crate) fn events(&self) -> EventBatch {
+        self.state().events.recent()
+    }
+
+    /// The last events and all that come.
+    pub(crate) fn follow(&self, waker: Waker) -> Arc<Reader> {
+        self.state().events.follow(waker)
     }
 
     /// Finishes for a service that does not, or for all of them.

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use luod_api::manager::Progress;
+use luod_api::manager::{EventKind, Progress};
 use luod_api::{Code, Refusal};
 use preflight::{Check, Finding};
 use update::{
@@ -15,7 +15,7 @@ use update::{
 
 use crate::engine::{Engine, JOURNAL_SESSION, item_key, session_key};
 use crate::host::LoadRequest;
-use crate::state::{State, Step, UNDER_WAY_HINT};
+use crate::state::{About, State, Step, UNDER_WAY_HINT};
 
 /// Where steps done are told to.
 pub(crate) type Watcher<'a> = &'a mut dyn FnMut(Progress);
@@ -35,7 +35,15 @@ impl Engine {
         deadline: Duration,
         watcher: Watcher<'_>,
     ) -> Result<(), Refusal> {
-        self.begin_prepare(request)?;
+        if let Err(refusal) = self.begin_prepare(request) {
+            let (now, reason) = (self.host.now(), refusal.to_string());
+            let about = About {
+                detail: Some(&reason),
+                ..About::default()
+            };
+            self.state().tell(EventKind::Refused, about, now);
+            return Err(refusal);
+        }
         let answer = self.load_and_preserve(request, deadline, watcher);
         if let Err(refusal) = &answer {
             let mut state = self.state();
@@ -123,13 +131,11 @@ impl Engine {
         ));
         self.state()
             .mark(MarkKind::PrepareStarted, None, self.host.now());
+        self.create_own_sessions()?;
         self.wait_for_services(Event::Prepare, deadline)?;
         self.prepare_programs(deadline)?;
         let parts = self.parts()?;
-        // Names of sessions that were just closed are free by then.
-        self.keeper
-            .settle()
-            .map_err(|error| crate::engine::internal(&error))?;
+        self.settle_names()?;
         let journal_session = self.host.create_session(ServiceName::JOURNAL_SESSION)?;
         self.keep(JOURNAL_SESSION, journal_session)?;
         let mut bytes = 0_u64;
@@ -155,6 +161,12 @@ impl Engine {
         );
         watcher(progress(Phase::Prepared, text));
         Ok(())
+    }
+
+    /// Names of sessions that were just closed are free afterwards.
+    pub(crate) fn settle_names(&self) -> Result<(), Refusal> {
+        let settled = self.keeper.settle();
+        settled.map_err(|error| crate::engine::internal(&error))
     }
 
     /// Refuses when files have grown past what their user may have kept: what is preserved cannot be
@@ -204,7 +216,10 @@ impl Engine {
 
     /// Creates a service's session and preserves its items; the bytes preserved.
     fn preserve_part(&self, part: &Part) -> Result<u64, Refusal> {
-        let session = self.create_session(&mut self.state(), &part.service)?;
+        let session = match self.keeper.get(&session_key(&part.service)) {
+            Some(_) => self.kept(&session_key(&part.service))?,
+            None => self.create_session(&mut self.state(), &part.service)?,
+        };
         let mut bytes = 0_u64;
         for (item, token, fd) in &part.items {
             let preserved =
@@ -284,7 +299,7 @@ impl Engine {
         let end = Instant::now() + deadline;
         let mut state = self.state();
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        self.notify(&state, event, deadline_ms);
+        self.notify(&mut state, event, deadline_ms);
         loop {
             let Some(step) = &state.step else {
                 return Err(Refusal::new(Code::Internal, "the step vanished"));

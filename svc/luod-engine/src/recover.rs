@@ -4,16 +4,16 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
+use luod_api::manager::EventKind;
 use luod_api::{Code, Refusal};
 use update::{
-    Event, ItemState, Journal, Mark, MarkKind, Moment, Phase, ServiceName, ServiceRecord,
-    SessionState,
+    Event, ItemState, Journal, MarkKind, Moment, Phase, ServiceName, ServiceRecord, SessionState,
 };
 
 use crate::engine::{Engine, JOURNAL_SESSION, StartError, item_key, session_key};
 use crate::journal_file::JOURNAL;
 use crate::sealed::{self, SealedError};
-use crate::state::State;
+use crate::state::{About, State};
 
 /// What a boot found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,26 @@ fn stores_lost(before: Option<u64>, now: Option<u64>) -> Option<String> {
     ))
 }
 
+/// Tells of everything that this start found to be gone, and of what was so before.
+fn tell_losses(state: &mut State, at: Moment) {
+    let mut lost = Vec::new();
+    for service in &state.journal.services {
+        for item in &service.items {
+            if let ItemState::Lost { reason } = &item.state {
+                lost.push((service.name.clone(), item.name.clone(), reason.clone()));
+            }
+        }
+    }
+    for (service, item, reason) in lost {
+        let about = About {
+            service: Some(&service),
+            item: Some(&item),
+            detail: Some(&reason),
+        };
+        state.tell(EventKind::Lost, about, at);
+    }
+}
+
 impl Engine {
     /// Finds out what there is and makes it the state.
     pub(crate) fn recover(&self) -> Result<(), StartError> {
@@ -60,6 +80,7 @@ impl Engine {
                 self.mourn(&mut state);
             }
         }
+        tell_losses(&mut state, started);
         self.save(&state).map_err(StartError::Save)
     }
 
@@ -183,22 +204,11 @@ impl Engine {
                 tracing::error!("{warning}");
                 update.warnings.push(warning);
             }
-            let mark = |kind, at| Mark {
-                kind,
-                service: None,
-                at,
-            };
-            if let Some(at) = self.host.kernel_start() {
-                update
-                    .timeline
-                    .marks
-                    .push(mark(MarkKind::KernelStarted, at));
-            }
-            update
-                .timeline
-                .marks
-                .push(mark(MarkKind::AgentStarted, started));
         }
+        if let Some(at) = self.host.kernel_start() {
+            state.mark(MarkKind::KernelStarted, None, at);
+        }
+        state.mark(MarkKind::AgentStarted, None, started);
         for service in state.journal.services_mut() {
             self.receive_service(service);
         }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use luod_api::manager::{self, EventKind};
 use luod_api::{Code, Refusal};
 use update::{Barrier, Event, Journal, Mark, MarkKind, Moment, Phase};
 
-use crate::mailbox::Mailbox;
+use crate::events::EventLog;
+use crate::mailbox::Listener;
 
 /// What to do while the host is prepared.
 pub(crate) const UNDER_WAY_HINT: &str =
@@ -27,6 +29,27 @@ pub(crate) struct State {
     pub(crate) came_by_update: bool,
     /// Services that took part in PREPARE: they must be there at FREEZE.
     pub(crate) participants: BTreeSet<String>,
+    /// What happened, for whoever watches.
+    pub(crate) events: EventLog,
+}
+
+/// Whom or what an event is about, and why.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct About<'a> {
+    pub(crate) service: Option<&'a str>,
+    pub(crate) item: Option<&'a str>,
+    pub(crate) detail: Option<&'a str>,
+}
+
+impl<'a> About<'a> {
+    /// A service, and a word more.
+    pub(crate) const fn service(service: &'a str, detail: Option<&'a str>) -> Self {
+        Self {
+            service: Some(service),
+            item: None,
+            detail,
+        }
+    }
 }
 
 /// A connected program.
@@ -39,7 +62,17 @@ pub(crate) struct Live {
 /// Its subscription.
 pub(crate) struct Subscription {
     pub(crate) connection: u64,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) listener: Arc<dyn Listener>,
+    pub(crate) own_session: OwnSession,
+}
+
+/// Whether a subscriber preserves by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnSession {
+    /// luod preserves what it keeps for it.
+    None,
+    /// It gets an empty session before it is asked to prepare, and preserves in it.
+    Wanted,
 }
 
 /// A step that waits for services.
@@ -91,8 +124,32 @@ impl State {
             .unwrap_or_default()
     }
 
+    /// Tells whoever watches.
+    pub(crate) fn tell(&mut self, kind: EventKind, about: About<'_>, at: Moment) {
+        let update = self.journal.update.as_ref();
+        let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
+        self.events.add(manager::Event {
+            number: 0,
+            realtime_ns: at.realtime_ns,
+            update_id: update.map(|update| update.id.clone()),
+            phase: self.journal.phase,
+            kind,
+            service: owned(about.service),
+            item: owned(about.item),
+            detail: owned(about.detail),
+        });
+    }
+
     /// Adds a mark to the update's timeline; before the first update there is none.
     pub(crate) fn mark(&mut self, kind: MarkKind, service: Option<&str>, at: Moment) {
+        let update = self.journal.update.as_ref();
+        let cancelled = update.and_then(|update| update.cancelled.clone());
+        let about = About {
+            service,
+            detail: cancelled.as_deref().filter(|_| kind == MarkKind::Cancelled),
+            ..About::default()
+        };
+        self.tell(EventKind::Mark(kind), about, at);
         if let Some(update) = &mut self.journal.update {
             let service = service.map(ToOwned::to_owned);
             update.timeline.marks.push(Mark { kind, service, at });

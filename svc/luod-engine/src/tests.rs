@@ -27,7 +27,7 @@ use crate::history::History;
 use crate::host::LoadRequest;
 use crate::mailbox::Mailbox;
 use crate::programs::Programs;
-use crate::state::Subscription;
+use crate::state::{OwnSession, Subscription};
 use crate::{Engine, Keeper};
 
 const SOON: Duration = Duration::from_millis(50);
@@ -157,7 +157,8 @@ fn subscribe(boot: &Boot, peer: &Peer, service: &str) {
     let mailbox = Arc::new(Mailbox::default());
     let subscription = Subscription {
         connection: peer.connection,
-        mailbox,
+        listener: mailbox,
+        own_session: OwnSession::None,
     };
     boot.engine
         .set_subscription(peer, service, subscription)

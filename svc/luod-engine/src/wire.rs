@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::engine::Engine;
 use crate::host::LoadRequest;
 use crate::mailbox::Mailbox;
-use crate::state::Subscription;
+use crate::state::{OwnSession, Subscription};
 
 /// How `luod` introduces itself.
 pub const SERVER_INFO: ServerInfo = ServerInfo {
@@ -145,6 +145,16 @@ impl Wire {
                 },
             ),
             method::HISTORY => done(replies, &engine.history(&parameters(request)?)),
+            method::EVENTS => {
+                let events: manager::Events = parameters(request)?;
+                match events.follow {
+                    true => {
+                        let reader = engine.follow(replies.waker());
+                        Ok(replies.stream(reader))
+                    }
+                    false => done(replies, &engine.events()),
+                }
+            }
             method::PREPARE => {
                 check_root(peer)?;
                 let load = load_request(parameters(request)?, fds)?;
@@ -181,7 +191,8 @@ impl Wire {
         let mailbox = Arc::new(Mailbox::new(replies.waker()));
         let subscription = Subscription {
             connection: peer.connection,
-            mailbox: Arc::clone(&mailbox),
+            listener: Arc::<Mailbox>::clone(&mailbox),
+            own_session: OwnSession::None,
         };
         self.0.set_subscription(peer, service, subscription)?;
         Ok(replies.stream(mailbox))

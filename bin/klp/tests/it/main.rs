@@ -11,3 +11,4 @@ mod diff;
 mod kpatch_objects;
 mod module;
 mod show;
+mod verify;

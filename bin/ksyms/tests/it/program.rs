@@ -74,7 +74,13 @@ fn run(arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
         stderr,
     } = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
+    let stdout = text(stdout);
+    if arguments.contains(&"--json") {
+        let printed = json_schemas::check_output("ksyms", arguments, &stdout);
+        let printed = printed.unwrap();
+        assert_eq!(printed.len(), 1, "{arguments:?}: {stdout}");
+    }
+    (status.code(), stdout, text(stderr))
 }
 
 #[test]
@@ -231,4 +237,36 @@ fn symbols_of_the_running_kernel_are_read_where_it_shows_them() {
         Some(3) => assert!(err.contains("/proc/kallsyms"), "{err}"),
         other => panic!("{other:?}: {out}{err}"),
     }
+}
+
+#[test]
+fn every_command_prints_what_its_schema_says() {
+    let files = Files::new();
+    let path = files.put("kallsyms", KALLSYMS.as_bytes());
+    let (path, module) = (path.to_str().unwrap(), files.module());
+    let module = module.to_str().unwrap();
+    let commands: [(&[&str], i32); 8] = [
+        (
+            &["lookup", "--json", "-f", path, "ffffffff81000044", "1"],
+            1,
+        ),
+        (&["name", "--json", "-f", path, "dup"], 0),
+        (&["sympos", "--json", "-f", path, "vmlinux", "dup"], 0),
+        (&["sympos", "--json", "-f", path, "vmlinux", "dup", "2"], 0),
+        (&["sympos", "--json", "-f", path, "vmlinux", "dup", "3"], 1),
+        (&["klp-check", "--json", module, "-f", path], 5),
+        (&["sort-check", "--json", module], 6),
+        (&["name", "--json", "-f", "/nonexistent", "x"], 3),
+    ];
+    for (arguments, expected) in commands {
+        let (code, out, err) = run(arguments, "");
+        assert_eq!(code, Some(expected), "{arguments:?}: {out}{err}");
+    }
+    let (_, names, _) = run(&["schema"], "");
+    assert_eq!(names.lines().count(), json_schemas::of("ksyms").count());
+    for name in names.lines() {
+        let (_, text, _) = run(&["schema", name], "");
+        assert_eq!(text, json_schemas::find("ksyms", name).unwrap().text);
+    }
+    assert_eq!(run(&["schema", "nothing"], "").0, Some(2));
 }

@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::printed;
+
 const PLAN: &str = r#"
 [handover]
 release = "7.3.4"
@@ -46,7 +48,7 @@ fn inspect_reads_what_was_composed_and_finds_nothing_wrong() {
     let folder = composed();
     let output = luoctl(folder.path(), &["inspect", "out", "--verify", "--json"]);
     assert!(output.status.success(), "{output:?}");
-    let sums: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sums = printed("inspect --verify", &output).remove(0);
     assert_eq!(sums["scratch_checked"], true);
     assert_eq!((&sums["files"], &sums["problems"]), (&1.into(), &0.into()));
     let extract = ["inspect", "out", "--extract", "db", "0xffffffffffffffff"];
@@ -59,7 +61,7 @@ fn composing_says_what_was_made() {
     let folder = composed();
     let args = ["compose", "plan.toml", "--output", "out", "--json"];
     let output = luoctl(folder.path(), &args);
-    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let made = printed("compose", &output).remove(0);
     assert_eq!((&made["sessions"], &made["files"]), (&1.into(), &1.into()));
     let description = fs::read(folder.path().join("out/handoff.json")).unwrap();
     let description: Value = serde_json::from_slice(&description).unwrap();

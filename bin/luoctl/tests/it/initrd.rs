@@ -7,6 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::printed;
+
 const MANIFEST: &str = r#"
 [tree."/"]
 source = "root"
@@ -38,7 +40,8 @@ fn done(folder: &Path, words: &str) -> String {
 }
 
 fn json(folder: &Path, words: &str) -> Value {
-    serde_json::from_slice(&luoctl(folder, &format!("{words} --json")).stdout).unwrap()
+    let words = format!("{words} --json");
+    printed(&format!("initrd {words}"), &luoctl(folder, &words)).remove(0)
 }
 
 /// A root like that of a distribution: `bin` is a link.

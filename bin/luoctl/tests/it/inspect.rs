@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::printed;
+
 const PACKED: &[u8] = include_bytes!("../../../../core/handover/testdata/linux-7.3.4/pages.zst");
 const INDEX: &str = include_str!("../../../../core/handover/testdata/linux-7.3.4/index.txt");
 
@@ -105,7 +107,7 @@ fn luoctl(args: &[&str]) -> Output {
 fn json(source: &Path) -> Value {
     let output = luoctl(&[source.to_str().unwrap(), "--json"]);
     assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    printed("inspect --json", &output).remove(0)
 }
 
 #[test]
@@ -162,6 +164,7 @@ fn verify_answers_with_its_exit_code_and_a_line_for_each_problem() {
     );
     let output = luoctl(&[bad.path().to_str().unwrap(), "--verify", "--json"]);
     let lines = output.stdout.split(|&byte| byte == b'\n');
+    printed("inspect --verify --json", &output);
     let first: Value = serde_json::from_slice(lines.into_iter().next().unwrap()).unwrap();
     assert_eq!(first["consequence"], "panic");
 }

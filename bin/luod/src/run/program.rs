@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::Happening;
+use super::descriptors::Descriptors;
 
 /// A running program, whose end is told.
 pub(super) struct Program {
@@ -22,19 +23,28 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Starts it. It inherits the descriptors that names in its folder link to, and no others.
+    /// Starts it. It inherits the descriptors that names in its folder link to, those that it stored, and no others.
     pub(super) fn start(
         words: &[OsString],
         folder: &Path,
+        descriptors: Option<&Descriptors>,
         sender: Sender<Happening>,
     ) -> anyhow::Result<Self> {
         let (name, arguments) = words.split_first().context("no program")?;
         let context = || format!("starting {}", Path::new(name).display());
-        let mut child = Command::new(name)
-            .args(arguments)
-            .env("LIVEUPDATE_DIR", folder)
-            .spawn()
-            .with_context(context)?;
+        let spawn = |mut command: Command| {
+            let child = command.env("LIVEUPDATE_DIR", folder).spawn();
+            let child = child.with_context(context)?;
+            Ok((child.id(), child))
+        };
+        let mut child = match descriptors {
+            Some(descriptors) => descriptors.start(|| spawn(descriptors.command(words)))?,
+            None => {
+                let mut command = Command::new(name);
+                command.args(arguments);
+                spawn(command)?.1
+            }
+        };
         let pid = child.id();
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let raw = raw.context("a process without a number")?;

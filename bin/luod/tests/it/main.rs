@@ -5,6 +5,9 @@
     reason = "a test; clippy sees through #[cfg(test)] only"
 )]
 
+mod c_client;
+mod fd_store;
+mod luo_agent;
 mod supervised;
 
 use std::fs::File;

@@ -8,6 +8,7 @@
 mod agent;
 mod blocks;
 mod boot;
+mod c_client;
 mod cancel;
 mod cases;
 mod check;
@@ -16,12 +17,15 @@ mod crashes;
 mod deaths;
 mod direct;
 mod early;
+mod events;
 mod failures;
+mod fd_store;
 mod handover;
 mod harness;
 mod host;
 mod initramfs;
 mod kvcache;
+mod luo_agent;
 mod malformed;
 mod many;
 mod misbehaviour;
@@ -94,17 +98,21 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 14] = [
 ];
 
 /// What says itself where it runs: on both machines unless there is a reason.
-const ON_BOTH: [fn() -> Vec<Scenario>; 18] = [
+const ON_BOTH: [fn() -> Vec<Scenario>; 22] = [
     agent::scenarios,
     blocks::scenarios,
     boot::scenarios,
+    c_client::scenarios,
     cancel::scenarios,
     cases::scenarios,
     check::scenarios,
     crashes::scenarios,
     deaths::scenarios,
     direct::scenarios,
+    events::scenarios,
+    fd_store::scenarios,
     kvcache::scenarios,
+    luo_agent::scenarios,
     many::scenarios,
     misbehaviour::scenarios,
     participants::scenarios,

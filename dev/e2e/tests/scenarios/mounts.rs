@@ -5,6 +5,7 @@ use e2e::{Machine, Series, artifacts};
 use initrd::Permissions;
 
 use crate::harness::{Lab, Scenario};
+use crate::update::{printed, stdout};
 
 /// Scenarios of this file.
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -68,6 +69,7 @@ fn trees(lab: &Lab, series: Series) -> anyhow::Result<()> {
         "/tmp scratch --type tmpfs --option size=1M,noexec --json",
     )?;
     ensure!(code == Some(0), "{output}");
+    printed(&["mount", "upgrade"], &stdout(&output))?;
     ensure!(
         machine.read_file("/tmp/file").is_err(),
         "the tree before is there still"

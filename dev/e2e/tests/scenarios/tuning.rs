@@ -9,6 +9,7 @@ use e2e::{Machine, Series};
 use initrd::Permissions;
 
 use crate::harness::{Lab, Scenario};
+use crate::update::{printed, stdout};
 
 /// Bytes of the file system.
 const BYTES: u64 = 16 << 20;
@@ -63,8 +64,14 @@ fn tuned(lab: &Lab, series: Series) -> anyhow::Result<()> {
     let (code, output) = luoctl(&machine, &format!("fs tune /tmp {set}"))?;
     ensure!(code == Some(0), "{output}");
     // On 7.2 this would wipe the mount options.
-    let (code, output) = luoctl(&machine, "fs tune /tmp --set errors=panic --json")?;
-    ensure!(code == Some(0), "{output}");
+    for words in [
+        "fs tune /tmp --set errors=panic --json",
+        "fs tune /tmp --json",
+    ] {
+        let (code, output) = luoctl(&machine, words)?;
+        ensure!(code == Some(0), "{output}");
+        printed(&["fs", "tune"], &stdout(&output))?;
+    }
     let (_, output) = luoctl(&machine, "fs tune /tmp")?;
     for line in ["errors             panic", "nodelalloc,commit=20", "100000"] {
         ensure!(output.contains(line), "{output}");

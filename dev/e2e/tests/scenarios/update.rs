@@ -102,8 +102,21 @@ pub(crate) fn update(machine: &Machine, platform: Platform, kernel: Series) -> a
 pub(crate) fn luoctl(machine: &Machine, words: &[&str]) -> anyhow::Result<Value> {
     let argv = ["/bin/luoctl", "--json"].iter().chain(words).copied();
     let outcome = machine.run(Command::new(argv))?.success()?;
-    serde_json::from_str(&outcome.stdout())
-        .with_context(|| format!("{words:?}: {}", outcome.stdout()))
+    let mut printed = printed(words, &outcome.stdout())?;
+    printed.pop().context("nothing was printed")
+}
+
+/// What `luoctl --json` printed, which must be as its schema says.
+pub(crate) fn printed(words: &[&str], text: &str) -> anyhow::Result<Vec<Value>> {
+    Ok(json_schemas::check_output("luoctl", words, text)?)
+}
+
+/// Standard output of [`e2e::Outcome::output`].
+pub(crate) fn stdout(output: &str) -> String {
+    let lines = output
+        .lines()
+        .filter_map(|line| line.strip_prefix("stdout: "));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Every kind of file in `count` sessions over every jump of `way`.

@@ -119,3 +119,61 @@ fn a_seal_added_after_prepare_stops_the_jump_and_not_the_next_one() {
     let after = boot.jump(|_| {});
     assert!(after.engine.sessions().services[0].record.is_incoming());
 }
+
+#[test]
+fn whoever_watches_is_told_of_every_answer_and_why_it_ended() {
+    let boot = Boot::cold();
+    let watch = boot.engine.follow(live_varlink::Waker::default());
+    let peer = boot.attach(1, "vm");
+    boot.keep(&peer, "vm", "ram");
+    subscribe(&boot, &peer, "vm");
+    let refused = during_prepare(&boot, |update_id| {
+        let veto = Veto {
+            service: "vm".to_owned(),
+            update_id: update_id.to_owned(),
+            reason: "migrating".to_owned(),
+        };
+        boot.engine.veto(&peer, &veto).unwrap();
+    });
+    refused.unwrap_err();
+    boot.engine.detach(&peer);
+    let batch = boot.engine.events();
+    let told: Vec<_> = batch
+        .events
+        .iter()
+        .map(|event| {
+            let kind = serde_json::to_value(event.kind).unwrap();
+            let kind = kind.as_str().unwrap().to_owned();
+            (kind, event.detail.clone().unwrap_or_default())
+        })
+        .collect();
+    let expected = [
+        ("attached", ""),
+        ("requested", ""),
+        ("loaded", ""),
+        ("prepare-started", ""),
+        ("asked", "prepare"),
+        ("vetoed", "migrating"),
+        (
+            "cancelled",
+            "vm refused prepare: migrating; the update is cancelled",
+        ),
+        ("asked", "cancel"),
+        ("ended", ""),
+    ];
+    let expected = expected.map(|(kind, detail)| (kind.to_owned(), detail.to_owned()));
+    assert_eq!(told, expected);
+    let ids: Vec<_> = batch.events[1..]
+        .iter()
+        .map(|event| &event.update_id)
+        .collect();
+    assert!(
+        ids.iter().all(|id| id.is_some() && *id == ids[0]),
+        "{ids:?}"
+    );
+    let numbers = batch.events.iter().map(|event| event.number);
+    assert!(numbers.eq(1..=9));
+    // The same to who followed from the beginning.
+    let first = live_varlink::Source::next(&*watch).unwrap();
+    assert_eq!(first, serde_json::to_value(&batch).unwrap());
+}

@@ -14,6 +14,7 @@ use systemd_guest::{Disk, Root};
 use super::units;
 use crate::harness::{Lab, guest_kernel};
 use crate::host::check_refusal;
+use crate::update::printed;
 
 /// Longest boot or shutdown, in emulation on a busy host.
 const BOOT_PATIENCE: Duration = Duration::from_secs(240);
@@ -55,7 +56,9 @@ impl SystemdGuest {
     /// `luoctl --json` with the words of one line, parsed.
     pub(crate) fn json(&self, line: &str) -> anyhow::Result<Value> {
         let answer = self.done(&format!("luoctl --json {line}"))?;
-        serde_json::from_str(&answer).context(answer)
+        let words: Vec<_> = line.split(' ').collect();
+        let mut printed = printed(&words, &answer)?;
+        printed.pop().context(answer)
     }
 
     /// Runs the words of one line, which must end with `code` and say each of `parts`.
