@@ -28,6 +28,7 @@ mod mounts;
 mod participants;
 mod planned;
 mod platform;
+mod pstore_kho;
 mod refusals;
 mod running;
 mod selftests;
@@ -44,7 +45,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 12] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 13] = [
     (
         composed::scenarios,
         "whether Linux takes a handover that Linux did not write",
@@ -66,6 +67,10 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 12] = [
     (
         planned::scenarios,
         "whether Linux takes a handover that luoctl composed",
+    ),
+    (
+        pstore_kho::scenarios,
+        "a module of Linux, and what kernels say while they end",
     ),
     (
         running::scenarios,
