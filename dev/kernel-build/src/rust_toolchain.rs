@@ -264,6 +264,10 @@ fn collect_libraries(from: &Path, folder: &Path) -> Result<(), Error> {
         else {
             continue;
         };
+        // Packages have a library in one folder and links with its name in others.
+        if folder.join(name).symlink_metadata().is_ok() {
+            continue;
+        }
         let own_name = file.file_name().unwrap_or(name);
         if own_name == name {
             fs::copy(&file, folder.join(name)).map_err(io_error("copy", &file))?;
@@ -341,6 +345,11 @@ mod tests {
         symlink("liba.so.1.2", from.join("liba.so.1")).unwrap();
         symlink("absent", from.join("libb.so")).unwrap();
         fs::write(from.join("readme"), "").unwrap();
+        let other = folder.path().join("usr/lib/y");
+        fs::create_dir_all(&other).unwrap();
+        for name in ["liba.so.1.2", "liba.so.1"] {
+            symlink(from.join("liba.so.1.2"), other.join(name)).unwrap();
+        }
         let to = folder.path().join("lib");
         fs::create_dir_all(&to).unwrap();
         collect_libraries(&folder.path().join("usr"), &to).unwrap();
