@@ -11,6 +11,7 @@
 //! | [`memfd`] | `include/linux/kho/abi/memfd.h` | a preserved memfd |
 //! | [`memblock`] | `include/linux/kho/abi/memblock.h` | `reserve_mem=` regions |
 //! | [`kexec_metadata`] | `include/linux/kho/abi/kexec_metadata.h` | previous release, kexec count |
+//! | [`pstore`] | none: this project's, `kmod/pstore_kho` | crash and shutdown logs |
 //!
 //! All integers are of the machine's own byte order: both kernels run on the same machine. That
 //! includes FDT *property values* of KHO, which are raw native `u64` and only 4-byte aligned;
@@ -40,6 +41,7 @@ pub mod luo;
 pub mod memblock;
 pub mod memfd;
 mod page_size;
+pub mod pstore;
 pub mod setup_data;
 
 pub use page_size::PageSize;

@@ -5,6 +5,7 @@ use alloc::string::String;
 use kho::memblock::Region;
 use kho::{Order, PageSize, PhysAddr, RootFdt};
 use kho_abi::memfd::Seals;
+use kho_abi::pstore::RecordSer;
 
 use crate::problem::Problem;
 
@@ -23,6 +24,13 @@ pub enum Event<'a> {
     },
     /// A region of `reserve_mem=`.
     Region(&'a Region),
+    /// Crash and shutdown logs; the records follow.
+    Pstore {
+        /// Bytes that each record can have.
+        capacity_bytes: usize,
+    },
+    /// A record of them.
+    PstoreRecord(&'a RecordSer),
     /// LUO's root.
     Luo {
         /// Live updates since the cold boot, the coming one included.

@@ -7,7 +7,7 @@ use zerocopy::FromZeros as _;
 use crate::event::{Event, Owner, Totals};
 use crate::preserved::{Claim, Preserved};
 use crate::problem::Problem;
-use crate::{luo, memblock, text};
+use crate::{luo, memblock, pstore, text};
 
 /// Reads the handover whose root FDT is at `root` and tells an observer everything: what there is,
 /// to whom memory belongs, what is wrong. With `scratch`, also whether something is in it.
@@ -101,6 +101,7 @@ impl<M: PhysMem> Reader<'_, '_, M> {
             match subtree.name.as_str() {
                 kho_abi::luo::ENTRY_NAME => luo::read(self, addr, bytes),
                 kho_abi::memblock::NODE_NAME => memblock::read(self, addr, bytes),
+                kho_abi::pstore::NODE_NAME => pstore::read(self, addr, bytes),
                 kexec_metadata::NODE_NAME => self.metadata(addr, bytes),
                 _ => {}
             }

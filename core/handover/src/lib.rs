@@ -3,7 +3,7 @@
 //! Vocabulary:
 //!
 //! * A *handover* is what one kernel leaves to the next in memory: a root FDT, the tree of
-//!   preserved blocks and *subtrees*: LUO's sessions, regions of `reserve_mem=`, kexec metadata.
+//!   preserved blocks and *subtrees*: LUO's sessions, regions of `reserve_mem=`, kexec metadata, logs.
 //! * An *observer* is told everything in the order it is read, as [`Event`]s. Nothing is collected:
 //!   a handover of a terabyte is read with some ten megabytes of memory for the tree's bits.
 //! * A *problem* is a [`Problem`], with what Linux 7.3 does when it meets it: a [`Consequence`].
@@ -41,6 +41,7 @@ mod memfd;
 mod page_image;
 mod preserved;
 mod problem;
+mod pstore;
 #[cfg(test)]
 mod tests;
 mod text;

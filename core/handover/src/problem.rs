@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use kho::block::BlockError;
 use kho::{KhoError, MemError, Order, PhysAddr, RadixError, RootFdtError, SubtreeError};
+use kho_abi::pstore::{BlobError, RecordError, Slot};
 
 /// What Linux 7.3 does when it meets a problem; the worst is last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -238,6 +239,17 @@ pub enum Problem {
         /// The version.
         found: u32,
     },
+    /// The blob of crash and shutdown logs: `pstore_kho` shows none of them.
+    #[error("the crash and shutdown logs: {0}")]
+    Pstore(BlobError),
+    /// One of its records: `pstore_kho` does not show it.
+    #[error("the {} log: {error}", slot.name())]
+    PstoreRecord {
+        /// Which.
+        slot: Slot,
+        /// What is wrong.
+        error: RecordError,
+    },
     /// The FDT of `reserve_mem=` regions.
     #[error("the FDT of reserve_mem regions: {0}")]
     Memblock(String),
@@ -338,6 +350,8 @@ impl Problem {
             | Self::NoFiles { .. }
             | Self::TokenTwice { .. }
             | Self::Flbs { .. }
+            | Self::Pstore(_)
+            | Self::PstoreRecord { .. }
             | Self::Memblock(_) => Consequence::Loss,
             Self::Memfd { problem, .. } => problem.consequence(),
             Self::MetadataVersion { .. } | Self::Handler { .. } => Consequence::Odd,

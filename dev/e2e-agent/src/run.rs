@@ -35,8 +35,12 @@ impl Program<'_> {
         command
             .args(arguments)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.cwd.unwrap_or("/"))
             .process_group(0);
+        // The worker itself is in the root. std takes a socket to start a program elsewhere, or as
+        // somebody else, which not every kernel has.
+        if let Some(cwd) = self.cwd {
+            command.current_dir(cwd);
+        }
         if let Some(gid) = self.gid {
             command.gid(gid);
         }

@@ -1,5 +1,6 @@
 //! Life as the worker: services first, then the conversation with the host.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +44,7 @@ impl Host {
 /// # Errors
 /// The control port is not there, or its connection is broken.
 pub(crate) fn run(boot: &BootInfo) -> anyhow::Result<()> {
+    env::set_current_dir("/").context("go to the root")?;
     let log = Arc::new(Log::new());
     let services = Arc::new(Services::new(Arc::clone(&log)));
     // A second worker of the same boot finds the services running.

@@ -15,6 +15,7 @@ mod device;
 mod direct;
 mod look;
 mod memcached;
+mod modules;
 mod offer;
 mod oops;
 mod participant;
@@ -68,6 +69,17 @@ enum Task {
     Service(service::Arguments),
     /// Read the first bytes of a file and count the zeroes.
     Count(look::CountArguments),
+    /// Load a module of the kernel.
+    LoadModule(modules::LoadArguments),
+    /// Unload a module of the kernel.
+    UnloadModule {
+        /// Its name.
+        name: String,
+    },
+    /// Mount pstore.
+    MountPstore,
+    /// Replace bytes of a file.
+    Poke(modules::PokeArguments),
     /// Make a file of this many bytes, all of them holes.
     Sparse(look::SparseArguments),
     /// Give a file a second name.
@@ -130,6 +142,10 @@ fn main() -> anyhow::Result<()> {
         Task::Service(arguments) => service::run(&arguments),
         Task::Linger => look::linger(),
         Task::Count(arguments) => look::count(&arguments),
+        Task::LoadModule(arguments) => modules::load(&arguments),
+        Task::UnloadModule { name } => modules::unload(&name),
+        Task::MountPstore => modules::mount_pstore(),
+        Task::Poke(arguments) => modules::poke(&arguments),
         Task::Sparse(arguments) => look::sparse(&arguments),
         Task::HardLink(arguments) => look::hard_link(&arguments),
         Task::Remove(arguments) => look::remove(&arguments),

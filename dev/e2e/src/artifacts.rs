@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kernel_build::KernelSeries;
+use kernel_build::{Flavour, KernelSeries, ModuleSource, locate_flavour, locate_module};
 
 use crate::luo_emu::{self, Emulation};
 
@@ -19,6 +19,16 @@ pub struct Kernel {
     pub release: String,
     /// Its `System.map`.
     pub system_map: PathBuf,
+}
+
+impl From<kernel_build::Kernel> for Kernel {
+    fn from(kernel: kernel_build::Kernel) -> Self {
+        Self {
+            image: kernel.bzimage,
+            release: kernel.release,
+            system_map: kernel.system_map,
+        }
+    }
 }
 
 impl Kernel {
@@ -57,12 +67,25 @@ pub struct Missing {
 /// # Errors
 /// [`Missing`] says how to build it.
 pub fn kernel(series: KernelSeries) -> Result<Kernel, Missing> {
-    let kernel = built(series)?;
-    Ok(Kernel {
-        image: kernel.bzimage,
-        release: kernel.release,
-        system_map: kernel.system_map,
-    })
+    Ok(Kernel::from(built(series)?))
+}
+
+/// Finds the newest kernel of a series that loads modules in Rust, and the pstore backend of `kmod/` for it.
+///
+/// # Errors
+/// [`Missing`] says how to build them.
+pub fn pstore_kho(series: KernelSeries) -> Result<(Kernel, PathBuf), Missing> {
+    let kernel = locate_flavour(series, Flavour::Rust).map_err(|error| Missing {
+        what: format!("the kernel {series}.x for modules in Rust"),
+        remedy: error.to_string(),
+    })?;
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let source = ModuleSource::pstore_kho(&repository);
+    let module = locate_module(&kernel, &source).map_err(|error| Missing {
+        what: format!("the module pstore_kho for {}", kernel.version),
+        remedy: error.to_string(),
+    })?;
+    Ok((Kernel::from(kernel), module))
 }
 
 /// Finds a statically linked program for the guest.

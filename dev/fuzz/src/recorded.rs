@@ -13,6 +13,10 @@ const RAM: std::ops::Range<u64> = 0x1000..0x4000_0000;
 const INDEX: &str = include_str!("../../../core/handover/testdata/linux-7.3.4/index.txt");
 const PACKED: &[u8] = include_bytes!("../../../core/handover/testdata/linux-7.3.4/pages.zst");
 
+/// Logs that a kernel found of the one before it.
+pub(crate) const PSTORE_KHO: &[u8] =
+    include_bytes!("../../../core/handover/testdata/pstore-kho/blob.bin");
+
 /// Its pages, in the order of the index.
 pub(crate) static PAGES: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut pages = Vec::new();

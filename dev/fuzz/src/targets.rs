@@ -7,6 +7,7 @@ use kho::{
     SparseMemory,
 };
 
+use kho_abi::pstore::{Blob, PstoreSer, Slot};
 use klp_abi::{KlpRelaSection, KlpSymbol};
 use klp_checksum::{Program, Rule, Transcript};
 
@@ -89,6 +90,11 @@ pub const TARGETS: &[Target] = &[
         name: "decompress",
         parse: initramfs::streams,
         seeds: initramfs::stream_seeds,
+    },
+    Target {
+        name: "pstore_kho",
+        parse: pstore_kho,
+        seeds: || vec![recorded::PSTORE_KHO.to_vec()],
     },
     Target {
         name: "journal",
@@ -243,6 +249,26 @@ fn whole_handover(bytes: &[u8]) {
                 "verified, and not received: {received:?}"
             );
         }
+    }
+}
+
+/// Crash and shutdown logs: what is found is in the blob, has the length it says, and lies behind the header.
+fn pstore_kho(bytes: &[u8]) {
+    let Ok(blob) = Blob::parse(bytes) else {
+        return;
+    };
+    let areas = Slot::COUNT * blob.capacity();
+    assert!(size_of::<PstoreSer>() + areas <= bytes.len());
+    for slot in Slot::ALL {
+        let Ok(Some(record)) = blob.record(slot) else {
+            continue;
+        };
+        let text = record.text();
+        assert_eq!(usize::try_from(record.ser().size), Ok(text.len()));
+        assert_eq!(record.reason().slot(), Some(slot));
+        let start = slot.offset(blob.capacity()).unwrap_or(usize::MAX);
+        let area = bytes.get(start..start + text.len());
+        assert_eq!(area, Some(text));
     }
 }
 
@@ -412,6 +438,8 @@ mod tests {
         for image in bzimage_seeds() {
             kimage::BzImage::parse(&image).unwrap();
         }
+        let logs = Blob::parse(recorded::PSTORE_KHO).unwrap();
+        assert!(logs.record(Slot::Shutdown).unwrap().is_some());
         for journal in journal_seeds() {
             update::journal::decode(&journal).unwrap();
         }

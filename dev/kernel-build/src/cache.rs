@@ -82,6 +82,11 @@ impl Cache {
         self.root.join("programs")
     }
 
+    /// What kernels with Rust are built with.
+    pub(crate) fn rust(&self) -> PathBuf {
+        self.root.join("rust")
+    }
+
     pub(crate) fn modules(&self) -> PathBuf {
         self.root.join("modules")
     }
@@ -125,6 +130,7 @@ impl Cache {
             self.trees(),
             self.modules(),
             self.programs(),
+            self.rust(),
             self.roots(),
         ] {
             remove_unfinished(&folder)?;

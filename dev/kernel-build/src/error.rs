@@ -82,6 +82,51 @@ pub enum Error {
         /// Where it was looked for.
         suites: Vec<String>,
     },
+    /// No suite of the mirror has the library source of the compiler.
+    #[error("no suite has rust-src {release} (looked in: {}): kernels with Rust need the library source of exactly the \
+             compiler in PATH; with rustup, `rustup component add rust-src` brings it", suites.join(", "))]
+    NoRustSource {
+        /// Release of the compiler.
+        release: String,
+        /// Where it was looked for.
+        suites: Vec<String>,
+    },
+    /// The machine's suite has no libclang that is new enough.
+    #[error("no suite has libclang1-{least} or newer (looked in: {}), with which bindgen reads the kernel's headers", suites.join(", "))]
+    NoLibclang {
+        /// The least version.
+        least: u32,
+        /// Where it was looked for.
+        suites: Vec<String>,
+    },
+    /// A package is not the one that was tried.
+    #[error("{package} has the SHA-256 sum {found}, expected is {expected}")]
+    Checksum {
+        /// Name and version of the package.
+        package: String,
+        /// Its sum.
+        found: String,
+        /// The right one.
+        expected: String,
+    },
+    /// A kernel has no files that modules in Rust are built with.
+    #[error(
+        "kernel {key} was not built for modules in Rust: build one with `cargo xtask kernel build --rust`"
+    )]
+    NoRust {
+        /// The kernel.
+        key: String,
+    },
+    /// A module was not built for a kernel since its source changed.
+    #[error(
+        "{name} is not built for kernel {key}: build it with `cargo xtask kernel build --rust`"
+    )]
+    NoModule {
+        /// The module.
+        name: String,
+        /// The kernel.
+        key: String,
+    },
     /// The mirror has no package of modules.
     #[error("the package mirror has no linux-modules package of a known series (looked in: {})", suites.join(", "))]
     NoModules {
@@ -170,8 +215,8 @@ impl std::error::Error for StepFailed {}
 #[non_exhaustive]
 pub enum NotBuilt {
     /// There is none with today's configuration.
-    #[error("no {series} kernel for {} with the current configuration in {}: build it with `cargo xtask kernel build {series}`",
-            flavour.name(), cache.display())]
+    #[error("no {series} kernel for {} with the current configuration in {}: build it with `cargo xtask kernel build {}{series}`",
+            flavour.name(), cache.display(), flavour.option())]
     Missing {
         /// The series.
         series: KernelSeries,
@@ -207,7 +252,7 @@ fn lost_message(release: &str, lost: &[LostOption]) -> String {
     }
     message.push_str(
         "  what to do: find each name in the tree's Kconfig files; if it was renamed, rename it in \
-         dev/kernel-build/config/liveupdate.config, if a dependency is missing, add that dependency there",
+         dev/kernel-build/config, if a dependency is missing, add that dependency there",
     );
     message
 }
@@ -234,20 +279,22 @@ mod tests {
             message.contains("CONFIG_OFF: asked for y, found it not set"),
             "{message}"
         );
-        assert!(message.contains("liveupdate.config"), "{message}");
+        assert!(message.contains("dev/kernel-build/config"), "{message}");
     }
 
     #[test]
     fn a_missing_kernel_says_the_command_that_builds_it() {
-        let message = NotBuilt::Missing {
-            series: KernelSeries::V7_3,
-            flavour: Flavour::Livepatch,
-            cache: PathBuf::from("c"),
+        for (flavour, command) in [
+            (Flavour::Livepatch, "cargo xtask kernel build 7.3"),
+            (Flavour::Rust, "cargo xtask kernel build --rust 7.3"),
+        ] {
+            let message = NotBuilt::Missing {
+                series: KernelSeries::V7_3,
+                flavour,
+                cache: PathBuf::from("c"),
+            }
+            .to_string();
+            assert!(message.contains(command), "{message}");
         }
-        .to_string();
-        assert!(
-            message.contains("cargo xtask kernel build 7.3"),
-            "{message}"
-        );
     }
 }

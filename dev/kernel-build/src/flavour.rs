@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::cache::Cache;
 use crate::error::{Error, io_error};
 use crate::fragment::Fragment;
 use crate::kernel::Kernel;
 use crate::kernel_make::KernelMake;
 use crate::logged_command::Finished;
+use crate::rust_toolchain::{RustToolchain, rust_toolchain};
 use crate::series::KernelSeries;
 
 /// Folder of [`LivepatchFiles`] in a finished kernel.
@@ -21,24 +23,38 @@ pub enum Flavour {
     Liveupdate,
     /// Building and loading livepatch modules, with a section for each function and object.
     Livepatch,
+    /// Building and loading modules in Rust, and as small as that can be.
+    Rust,
 }
 
 impl Flavour {
     /// Every flavour.
-    pub const ALL: [Self; 2] = [Self::Liveupdate, Self::Livepatch];
+    pub const ALL: [Self; 3] = [Self::Liveupdate, Self::Livepatch, Self::Rust];
+
+    /// What is built unless something is asked for: all but what needs a compiler of Rust's kernel kind.
+    pub const USUAL: [Self; 2] = [Self::Liveupdate, Self::Livepatch];
 
     /// Returns the name that commands take.
     pub fn name(self) -> &'static str {
         match self {
             Self::Liveupdate => "liveupdate",
             Self::Livepatch => "livepatch",
+            Self::Rust => "modules in Rust",
+        }
+    }
+
+    /// Returns what `cargo xtask kernel build` has to be told to build it, with a blank behind it.
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Self::Liveupdate | Self::Livepatch => "",
+            Self::Rust => "--rust ",
         }
     }
 
     /// Returns the series that are always built in this flavour.
     pub fn series(self) -> &'static [KernelSeries] {
         match self {
-            Self::Liveupdate => &KernelSeries::ALL,
+            Self::Liveupdate | Self::Rust => &KernelSeries::ALL,
             Self::Livepatch => &[KernelSeries::V7_3],
         }
     }
@@ -48,6 +64,7 @@ impl Flavour {
         match self {
             Self::Liveupdate => Fragment::liveupdate(),
             Self::Livepatch => Fragment::livepatch(),
+            Self::Rust => Fragment::rust(),
         }
     }
 
@@ -63,13 +80,39 @@ impl Flavour {
                 "bzImage",
                 "modules",
             ]),
+            // `modules` also says which symbols are exported, though none is one.
+            Self::Rust => make.compile(&["bzImage", "modules"]),
+        }
+    }
+
+    /// Returns the toolchain that `make` has to be told of. The caller holds the cache's lock.
+    pub(crate) fn toolchain(self, cache: &Cache) -> Result<Option<RustToolchain>, Error> {
+        match self {
+            Self::Liveupdate | Self::Livepatch => Ok(None),
+            Self::Rust => rust_toolchain(cache).map(Some),
+        }
+    }
+
+    /// Returns what of the output folder stays, beside its headers.
+    pub(crate) fn kept(self) -> &'static [&'static str] {
+        match self {
+            Self::Liveupdate | Self::Livepatch => &[],
+            // What modules are built with; links and makefiles lead to the source.
+            Self::Rust => &[
+                "Makefile",
+                "Module.symvers",
+                "rust",
+                "scripts",
+                "source",
+                "tools/objtool/objtool",
+            ],
         }
     }
 
     /// Keeps what only this flavour has.
     pub(crate) fn collect(self, make: &KernelMake<'_>, folder: &Path) -> Result<(), Error> {
         match self {
-            Self::Liveupdate => Ok(()),
+            Self::Liveupdate | Self::Rust => Ok(()),
             Self::Livepatch => collect_livepatch(&make.output, &folder.join(LIVEPATCH)),
         }
     }
@@ -146,10 +189,10 @@ mod tests {
 
     #[test]
     fn flavours_have_different_configurations() {
-        assert_ne!(
-            Flavour::Liveupdate.fragment().hash().to_string(),
-            Flavour::Livepatch.fragment().hash().to_string()
-        );
+        let mut hashes = Flavour::ALL.map(|flavour| flavour.fragment().hash().to_string());
+        hashes.sort();
+        let [first, second, third] = hashes;
+        assert!(first != second && second != third);
         let lost = Flavour::Livepatch.fragment().lost_in("");
         for option in ["CONFIG_LIVEPATCH", "CONFIG_KLP_BUILD"] {
             assert!(lost.iter().any(|lost| lost.option == option), "{option}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config_hash::ConfigHash;
+use crate::rust_toolchain::rustc_version;
 
 /// Raised when the way a kernel is built or kept changes, so that old entries of the cache are not taken for new ones.
 const RECIPE_VERSION: u32 = 1;
@@ -24,6 +25,14 @@ impl Fragment {
     /// Returns the fragment of kernels that are livepatched, `config/livepatch.config`.
     pub fn livepatch() -> Self {
         Self::parse(include_str!("../config/livepatch.config"))
+    }
+
+    /// Returns the fragment of kernels that load modules in Rust, `config/rust.config`, with the compiler in `PATH`: a
+    /// module loads only into a kernel of the same one.
+    pub fn rust() -> Self {
+        let text = include_str!("../config/rust.config");
+        let compiler = rustc_version();
+        Self::parse(&format!("{text}CONFIG_RUSTC_VERSION_TEXT=\"{compiler}\"\n"))
     }
 
     /// Reads `CONFIG_X=value` and `# CONFIG_X is not set` lines; other lines are comments.

@@ -12,6 +12,7 @@ use crate::fragment::Fragment;
 use crate::kernel::entries;
 use crate::logged_command::{Finished, LoggedCommand, Progress};
 use crate::private_apt::output;
+use crate::rust_toolchain::RustToolchain;
 
 /// Objects of a build with this fragment (7.2.13 has 1528), when the cache knows no earlier one.
 const USUAL_OBJECTS: u64 = 1500;
@@ -39,6 +40,8 @@ pub(crate) struct KernelMake<'a> {
     pub(crate) source: PathBuf,
     /// The output folder.
     pub(crate) output: PathBuf,
+    /// What a kernel with Rust is built with.
+    pub(crate) rust: Option<RustToolchain>,
 }
 
 impl KernelMake<'_> {
@@ -102,6 +105,9 @@ impl KernelMake<'_> {
             .arg("-C")
             .arg(&self.source)
             .arg(format!("O={}", self.output.display()));
+        if let Some(rust) = &self.rust {
+            rust.apply(&mut command);
+        }
         command
     }
 }

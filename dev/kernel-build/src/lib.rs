@@ -9,16 +9,19 @@
 //! <cache>/kernels/<package version>-<hash>/     kernel.json bzImage System.map config build/ selftests/
 //!                                               livepatch/ (of that flavour: objects, modules, objtool)
 //!                                               klp/ (of that flavour: what `klp build` prepared for tests)
+//!                                               NAME-<hash>.ko (of those for Rust: modules of this project)
 //! <cache>/trees/<kernel version>-<hash>-<path>/ the same, of a tree given with `--source`
 //! <cache>/modules/<package>_<version>/          modules of a Debian kernel, unpacked
 //! <cache>/programs/<package>_<version>/         a program of Debian with its libraries, unpacked
+//! <cache>/rust/                                 the library source of the compiler, and bindgen with its libclang
 //! <cache>/roots/<suite>-<hash>/                 root file system of a guest with systemd (crate `systemd-guest`)
 //! <cache>/apt/                                  private package lists
 //! <cache>/logs/                                 one file per step
 //! ```
 //!
 //! `build/` of a finished kernel keeps what compiling against it needs: `include/`, `arch/x86/include/` (prepared
-//! headers) and `usr/include/` (the user interface, from `make headers`).
+//! headers) and `usr/include/` (the user interface, from `make headers`); of one for modules in Rust also what they are
+//! built with ([`build_module`]).
 
 mod cache;
 mod config_hash;
@@ -31,12 +34,14 @@ mod fragment;
 mod kernel;
 mod kernel_make;
 mod logged_command;
+mod module_build;
 mod modules_package;
 mod package_source;
 mod private_apt;
 mod program_package;
 mod progress;
 mod record;
+mod rust_toolchain;
 mod selftests;
 mod series;
 mod series_build;
@@ -49,6 +54,7 @@ pub use flavour::{Flavour, LivepatchFiles};
 pub use fragment::{Fragment, LostOption};
 pub use kernel::{Entry, Kernel, entries, locate, locate_flavour, locate_key};
 pub use logged_command::{Finished, LoggedCommand, Progress};
+pub use module_build::{ModuleSource, build_module, locate_module};
 pub use modules_package::{DebianModules, debian_modules};
 pub use private_apt::{KEYRING, mirrors};
 pub use program_package::{DebianProgram, debian_program, locate_program};

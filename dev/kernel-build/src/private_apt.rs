@@ -37,8 +37,16 @@ pub(crate) struct PrivateApt<'a> {
 }
 
 impl<'a> PrivateApt<'a> {
-    /// Fetches the package lists of every suite that the machine's mirrors have.
+    /// Fetches the package lists of every suite that may have a newer kernel, of those that the machine's mirrors have.
     pub(crate) fn update(cache: &'a Cache) -> Result<Self, Error> {
+        Self::update_suites(cache, &SUITES)
+    }
+
+    /// Like [`Self::update`], of these suites. An older value must not be used any more.
+    pub(crate) fn update_suites<S: AsRef<str>>(
+        cache: &'a Cache,
+        suites: &[S],
+    ) -> Result<Self, Error> {
         let mut apt = Self {
             cache,
             folder: cache.apt(),
@@ -54,7 +62,7 @@ impl<'a> PrivateApt<'a> {
         let mut good = Vec::new();
         let mut tried = Vec::new();
         for (number, mirror) in mirrors.iter().enumerate() {
-            for suite in SUITES {
+            for suite in suites.iter().map(AsRef::as_ref) {
                 let line = source_line(mirror, suite);
                 match apt.update_one(number, suite, &line) {
                     Ok(()) => {
@@ -184,6 +192,23 @@ fn source_line(mirror: &str, suite: &str) -> String {
     format!("deb [target=Packages signed-by={KEYRING}] {mirror} {suite} main\n")
 }
 
+/// Returns the suite that this machine was installed from, by its name in `os-release(5)`.
+pub(crate) fn own_suite() -> Result<String, Error> {
+    let path = Path::new("/etc/os-release");
+    let text = fs::read_to_string(path).map_err(io_error("read", path))?;
+    suite_in(&text).ok_or_else(|| Error::Incomplete {
+        path: path.to_owned(),
+        what: "VERSION_CODENAME: the suite of this machine's packages",
+    })
+}
+
+fn suite_in(os_release: &str) -> Option<String> {
+    let mut lines = os_release.lines();
+    let name = lines.find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    let name = name.trim_matches('"');
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 fn index_targets() -> Result<String, Error> {
     let mut command = Command::new("apt-get");
     command.env("LC_ALL", "C").args([
@@ -276,6 +301,17 @@ mod tests {
             ]
         );
         assert!(mirrors_in("").is_empty());
+    }
+
+    #[test]
+    fn the_suite_of_a_machine_is_its_code_name() {
+        let text = "ID=debian\nVERSION_CODENAME=bookworm\n";
+        assert_eq!(suite_in(text).as_deref(), Some("bookworm"));
+        assert_eq!(
+            suite_in("VERSION_CODENAME=\"noble\"\n").as_deref(),
+            Some("noble")
+        );
+        assert_eq!(suite_in("ID=arch\n"), None);
     }
 
     #[test]

@@ -98,6 +98,7 @@ fn build(
         label: source.version.clone(),
         source: source.folder.clone(),
         output: folder.path().join("build"),
+        rust: flavour.toolchain(cache)?,
     };
     announce(&format!(
         "kernel {} for {}: configuring and building",
@@ -120,7 +121,7 @@ fn build(
     };
     collect(&make, folder.path())?;
     flavour.collect(&make, folder.path())?;
-    prune(&make.output)?;
+    prune(&make.output, flavour.kept())?;
     record.write(folder.path())?;
     publish(folder, target)?;
     announce(&format!(
@@ -145,10 +146,10 @@ pub(crate) fn collect(make: &KernelMake<'_>, folder: &Path) -> Result<(), Error>
     Ok(())
 }
 
-/// Removes all of an output folder but the headers; links and makefiles in it name the temporary folder anyway.
-fn prune(output: &Path) -> Result<(), Error> {
+/// Removes all of an output folder but the headers and what else is kept.
+fn prune(output: &Path, also_kept: &[&str]) -> Result<(), Error> {
     const KEPT: [&str; 4] = ["include", "arch/x86/include", "usr/include", ".config"];
-    prune_below(output, output, &KEPT)
+    prune_below(output, output, &[&KEPT, also_kept].concat())
 }
 
 fn prune_below(root: &Path, folder: &Path, kept: &[&str]) -> Result<(), Error> {
@@ -240,6 +241,8 @@ mod tests {
             "arch/x86/boot/bzImage",
             "usr/include/linux/liveupdate.h",
             "usr/init.o",
+            "kernel/gone.o",
+            "kernel/kept/module.o",
             "vmlinux",
             ".config",
         ] {
@@ -250,16 +253,23 @@ mod tests {
         fs::create_dir_all(&source).unwrap();
         fs::write(source.join("Makefile"), "").unwrap();
         symlink(&source, output.join("source")).unwrap();
-        prune(&output).unwrap();
+        prune(&output, &["kernel/kept"]).unwrap();
         for kept in [
             "include/generated/autoconf.h",
             "arch/x86/include/generated/asm/x.h",
             "usr/include/linux/liveupdate.h",
+            "kernel/kept/module.o",
             ".config",
         ] {
             assert!(output.join(kept).exists(), "{kept}");
         }
-        for gone in ["arch/x86/boot", "usr/init.o", "vmlinux", "source"] {
+        for gone in [
+            "arch/x86/boot",
+            "usr/init.o",
+            "kernel/gone.o",
+            "vmlinux",
+            "source",
+        ] {
             assert!(!output.join(gone).exists(), "{gone}");
         }
         assert!(source.join("Makefile").exists());

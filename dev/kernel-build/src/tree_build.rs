@@ -43,6 +43,7 @@ fn build_in(cache: &Cache, source: &Path) -> Result<Kernel, Error> {
         label: key.clone(),
         source: source.clone(),
         output: folder.join("build"),
+        rust: None,
     };
     announce(&format!(
         "kernel {key}: configuring and building {}",

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
 use kernel_build::{
-    Cache, Entry, Flavour, Freshness, Kernel, KernelSeries, Origin, UnknownSeries, build_flavour,
-    build_tree, entries, locate, locate_flavour, locate_key,
+    Cache, Entry, Flavour, Freshness, Kernel, KernelSeries, ModuleSource, Origin, UnknownSeries,
+    build_flavour, build_module, build_tree, entries, locate, locate_flavour, locate_key,
 };
 use serde_json::{Value, json};
 
 use crate::output;
 use crate::prerequisites::{self, Purpose};
+use crate::workspace::Workspace;
 
 /// What to do with kernels.
 #[derive(Debug, Subcommand)]
@@ -30,6 +31,12 @@ pub(crate) enum KernelCommand {
         /// Ask the package mirror for a newer release even when the cache has one.
         #[arg(long, conflicts_with = "source")]
         refresh: bool,
+        /// Build kernels that load modules in Rust, and the pstore backend of kmod/ for them, instead of the usual ones.
+        ///
+        /// The library source of the compiler in PATH comes from Debian's rust-src, bindgen from its crate, libclang from this
+        /// machine's suite: all into the cache.
+        #[arg(long, conflicts_with = "source")]
+        rust: bool,
     },
     /// List the kernels in the cache.
     List {
@@ -83,14 +90,22 @@ pub(crate) fn run(command: KernelCommand) -> Result<()> {
             Ok(())
         }
         KernelCommand::Build {
-            series, refresh, ..
+            series,
+            refresh,
+            rust,
+            ..
         } => {
             let freshness = if refresh {
                 Freshness::Refresh
             } else {
                 Freshness::Cached
             };
-            build(&series.0, freshness)
+            let flavours = if rust {
+                &[Flavour::Rust][..]
+            } else {
+                &Flavour::USUAL
+            };
+            build(&series.0, flavours, freshness)
         }
         KernelCommand::List { json } => list(if json { Format::Json } else { Format::Table }),
         KernelCommand::Path { kernel, part } => {
@@ -100,11 +115,11 @@ pub(crate) fn run(command: KernelCommand) -> Result<()> {
     }
 }
 
-/// Builds what is missing of some series, in every flavour that they are tested in.
-fn build(series: &[KernelSeries], freshness: Freshness) -> Result<()> {
-    let wanted: Vec<(KernelSeries, Flavour)> = Flavour::ALL
-        .into_iter()
-        .flat_map(|flavour| flavour.series().iter().map(move |one| (*one, flavour)))
+/// Builds what is missing of some series, in those of some flavours that they are tested in.
+fn build(series: &[KernelSeries], flavours: &[Flavour], freshness: Freshness) -> Result<()> {
+    let wanted: Vec<(KernelSeries, Flavour)> = flavours
+        .iter()
+        .flat_map(|flavour| flavour.series().iter().map(|one| (*one, *flavour)))
         .filter(|(one, _)| series.contains(one))
         .collect();
     let is_all_built = wanted
@@ -117,6 +132,15 @@ fn build(series: &[KernelSeries], freshness: Freshness) -> Result<()> {
         let kernel = build_flavour(one, flavour, freshness)
             .with_context(|| format!("kernel {one} for {}", flavour.name()))?;
         report(&kernel);
+        if flavour == Flavour::Rust {
+            let module =
+                build_module(&kernel, &ModuleSource::pstore_kho(&Workspace::load()?.root))?;
+            output::line(&format!(
+                "module for {}: {}",
+                kernel.version,
+                module.display()
+            ));
+        }
     }
     Ok(())
 }

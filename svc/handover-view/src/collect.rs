@@ -3,10 +3,11 @@
 use handover::{Event, Orders, Owner, examine};
 use kho::{PhysAddr, PhysMem, ScratchAreas};
 use kho_abi::memfd::Seals;
+use kho_abi::pstore::{self, Reason, RecordSer};
 
 use crate::model::{
-    Area, Block, Extent, File, Flb, Memfd, Metadata, Problem, Region, Session, Subtree, Totals,
-    View,
+    Area, Block, Extent, File, Flb, Memfd, Metadata, Problem, Pstore, PstoreRecord, Region,
+    Session, Subtree, Totals, View,
 };
 
 /// Problems and extents that are listed at most: what is more is counted.
@@ -59,6 +60,18 @@ impl View {
                 addr: hex(region.start.0),
                 bytes: region.bytes,
             }),
+            Event::Pstore { capacity_bytes } => {
+                self.pstore = Some(Pstore {
+                    version: pstore::VERSION,
+                    capacity_bytes,
+                    records: Vec::new(),
+                });
+            }
+            Event::PstoreRecord(record) => {
+                if let Some(pstore) = &mut self.pstore {
+                    pstore.records.extend(view_record(record));
+                }
+            }
             Event::Luo { liveupdate_num } => self.liveupdate_num = Some(liveupdate_num),
             Event::Session(session) => self.sessions.push(Session {
                 name: session.name.clone(),
@@ -119,6 +132,21 @@ fn view_file(file: &handover::File) -> File {
             blocks: blocks(&memfd.orders),
         }),
     }
+}
+
+/// Only records that are where their reason belongs are told.
+fn view_record(record: &RecordSer) -> Option<PstoreRecord> {
+    let reason = Reason(record.reason);
+    Some(PstoreRecord {
+        slot: reason.slot()?.name(),
+        reason: reason.name()?,
+        count: record.count,
+        part: record.part,
+        size_bytes: record.size,
+        is_compressed: record.compressed == 1,
+        time_sec: record.time_sec,
+        time_nsec: record.time_nsec,
+    })
 }
 
 fn areas(scratch: &ScratchAreas) -> Vec<Area> {

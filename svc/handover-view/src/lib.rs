@@ -9,7 +9,7 @@ mod text;
 
 pub use collect::collect;
 pub use model::{
-    Area, Block, Extent, File, Flb, Memfd, Metadata, Problem, Region, Session, Subtree, Totals,
-    View,
+    Area, Block, Extent, File, Flb, Memfd, Metadata, Problem, Pstore, PstoreRecord, Region,
+    Session, Subtree, Totals, View,
 };
 pub use text::printable;

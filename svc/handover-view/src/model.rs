@@ -26,6 +26,8 @@ pub struct View {
     pub flbs: Vec<Flb>,
     /// Regions of `reserve_mem=`.
     pub regions: Vec<Region>,
+    /// Crash and shutdown logs of `pstore_kho`; absent when nobody handed over any.
+    pub pstore: Option<Pstore>,
     /// Sums.
     pub totals: Totals,
     /// Preserved memory by owner, ascending; neighbours of one owner are one.
@@ -132,6 +134,38 @@ pub struct Region {
     pub addr: String,
     /// Its length.
     pub bytes: u64,
+}
+
+/// Crash and shutdown logs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pstore {
+    /// Version of their layout.
+    pub version: u32,
+    /// Bytes that each record can have.
+    pub capacity_bytes: usize,
+    /// The records there are.
+    pub records: Vec<PstoreRecord>,
+}
+
+/// What is said of a log.
+#[derive(Clone, Debug, Serialize)]
+pub struct PstoreRecord {
+    /// Where it is: `crash` or `shutdown`.
+    pub slot: &'static str,
+    /// Why it was written: `panic`, `oops`, `emergency` or `shutdown`.
+    pub reason: &'static str,
+    /// Which dump of that boot it is, from 1.
+    pub count: i32,
+    /// Which part of its dump, from 1; part 1 has the newest lines.
+    pub part: u32,
+    /// Bytes of the text as it is stored.
+    pub size_bytes: u64,
+    /// Whether it is stored as a raw deflate stream.
+    pub is_compressed: bool,
+    /// When it was written, in seconds since 1970.
+    pub time_sec: i64,
+    /// And nanoseconds.
+    pub time_nsec: u32,
 }
 
 /// Sums.

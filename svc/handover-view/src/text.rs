@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{Block, File, View};
+use crate::model::{Block, File, PstoreRecord, View};
 
 /// Bytes of a page, for the size of blocks.
 const PAGE_BYTES: u64 = 4096;
@@ -96,6 +96,13 @@ impl View {
             let bytes = size(region.bytes);
             let _infallible = writeln!(text, "  {label}: {} + {bytes}", region.addr);
         }
+        if let Some(pstore) = &self.pstore {
+            let bytes = pstore.capacity_bytes.try_into().unwrap_or(u64::MAX);
+            let _infallible = writeln!(text, "\nlogs       room for {} each", size(bytes));
+            for record in &pstore.records {
+                let _infallible = writeln!(text, "  {}", record_line(record));
+            }
+        }
         let _infallible = writeln!(text, "\nsubtrees");
         for subtree in &self.subtrees {
             let unknown = || "?".to_owned();
@@ -121,6 +128,23 @@ impl View {
             let _infallible = writeln!(text, "  {}: {message}", problem.consequence);
         }
     }
+}
+
+fn record_line(record: &PstoreRecord) -> String {
+    let stored = if record.is_compressed {
+        ", compressed"
+    } else {
+        ""
+    };
+    format!(
+        "{}: {} number {} of its boot, part {}, {}{stored}, written at {} s",
+        record.slot,
+        record.reason,
+        record.count,
+        record.part,
+        size(record.size_bytes),
+        record.time_sec
+    )
 }
 
 fn file_line(file: &File) -> String {

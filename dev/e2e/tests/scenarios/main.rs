@@ -34,6 +34,7 @@ mod participants;
 mod planned;
 mod platform;
 mod pstore;
+mod pstore_kho;
 mod refusals;
 mod running;
 mod selftests;
@@ -50,7 +51,7 @@ use std::process::ExitCode;
 use harness::{Place, Scenario};
 
 /// What has to do with one machine only, and why.
-const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 14] = [
+const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 15] = [
     (
         early::scenarios,
         "an initramfs, and the root that comes after it",
@@ -80,6 +81,10 @@ const ON_KERNELS: [(fn() -> Vec<Scenario>, &str); 14] = [
     (
         pstore::scenarios,
         "memory of ramoops, which Linux writes to",
+    ),
+    (
+        pstore_kho::scenarios,
+        "a module of Linux, and what kernels say while they end",
     ),
     (
         running::scenarios,
