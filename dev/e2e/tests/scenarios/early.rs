@@ -80,6 +80,14 @@ fn early(lab: &Lab, from: Series, to: Series) -> anyhow::Result<()> {
     ensure!(status["holder_pid"] == holder, "{status:#}");
     host.spawn("late", LATE)?;
     host.wait_lines("late", "verified, updated", ITEMS)?;
-    host.check_normal(2)?;
+    // The other one's connection ended with the first luod; what it has is kept all the same.
+    host.check_normal(1)?;
+    let status = host.json("status")?;
+    ensure!(
+        status["services"] == 2 && status["items"] == 2 * ITEMS,
+        "{status:#}"
+    );
+    let report = host.json("report")?;
+    ensure!(report["lost"] == serde_json::json!([]), "{report:#}");
     Ok(host.machine.poweroff()?)
 }
