@@ -3,6 +3,7 @@
 //! The list is that of `identify_ramdisk_image()` (`init/do_mounts_rd.c`, v7.3). It takes
 //! `CONFIG_BLK_DEV_RAM`, and 7.2 and 7.3 say at boot that it "will be removed in January 2027".
 
+use alloc::string::String;
 use core::fmt;
 
 /// What is on the device.
@@ -46,6 +47,17 @@ impl BlockImage {
             .iter()
             .find(|(at, magic, _)| is_at(*at, magic))
             .map(|(_, _, found)| *found)
+    }
+}
+
+impl BlockImage {
+    /// What to say of an image that is one; `support` says whether the kernel in question has it.
+    #[must_use]
+    pub fn notice(self, support: &str) -> String {
+        alloc::format!(
+            "it is no initramfs but a block image ({self}): that takes CONFIG_BLK_DEV_RAM, {support}; \
+             Linux says at boot that it \"will be removed in January 2027\""
+        )
     }
 }
 

@@ -146,10 +146,7 @@ fn unpacking(image: &[u8], gathered: &Gathered, kernel: &Kernel<'_>) -> Finding 
                 "and whether this kernel has it cannot be told",
             ),
         };
-        let message = format!(
-            "it is no initramfs but a block image ({found}): that takes CONFIG_BLK_DEV_RAM, {support}; \
-             Linux says at boot that it \"will be removed in January 2027\""
-        );
+        let message = found.notice(support);
         return finding(topic, verdict, message);
     }
     let (place, why) = (place(refused), &refused.why);

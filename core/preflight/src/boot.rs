@@ -186,6 +186,10 @@ fn initrd(target: &Target) -> Finding {
         let message = "it is built without CONFIG_BLK_DEV_INITRD: the image would be ignored";
         return Finding::refused(check, message);
     }
+    if let Some(block) = initrd.block {
+        let option = config.map(|config| config.is_built_in("CONFIG_BLK_DEV_RAM"));
+        return block_image(check, block, option);
+    }
     if let Some(refused) = &initrd.refused {
         return refused_image(check, initrd, refused);
     }
@@ -209,6 +213,20 @@ fn initrd(target: &Target) -> Finding {
     }
     let mib = initrd.bytes >> 20;
     Finding::ok(check, format!("{mib} MiB, {forms}, with {}", initrd.init))
+}
+
+/// Not ok even where it is supported: the agent is in no such image, and the support ends.
+fn block_image(check: Check, block: initrd::BlockImage, support: Option<bool>) -> Finding {
+    let hint = "build an initramfs: `luoctl initrd build`";
+    match support {
+        Some(true) => Finding::unknown(check, block.notice("which it has")),
+        Some(false) => Finding::refused(check, block.notice("which it lacks")),
+        None => Finding::unknown(
+            check,
+            block.notice("and whether it has that cannot be told"),
+        ),
+    }
+    .hint(hint)
 }
 
 fn refused_image(check: Check, initrd: &InitrdFacts, refused: &initrd::Refused) -> Finding {

@@ -1,6 +1,6 @@
 //! The next kernel, as far as its files tell.
 
-use initrd::{EntryKind, Refused, Rules, Seen};
+use initrd::{BlockImage, EntryKind, Refused, Rules, Seen};
 use kimage::{Arm64Image, BzImage, KernelConfig, Packing, Tags, UnpackError, unpack};
 
 use crate::cmdline::CommandLine;
@@ -55,6 +55,8 @@ pub struct InitrdFacts {
     pub has_init: bool,
     /// The program that is looked for.
     pub init: String,
+    /// What it is when it is no initramfs at all.
+    pub block: Option<BlockImage>,
     /// Where the kernel stops, and why.
     pub refused: Option<Refused>,
 }
@@ -121,6 +123,7 @@ impl InitrdFacts {
         let wanted = init.trim_start_matches('/');
         let mut formats = Vec::new();
         let mut has_init = false;
+        let mut is_initramfs = false;
         let is_configured = |format: decompress::Format| {
             config.is_none_or(|config| config.is_built_in(format.initramfs_option()))
         };
@@ -129,7 +132,10 @@ impl InitrdFacts {
             ..Rules::new(MAX_MEMBER_BYTES)
         };
         let answer = initrd::read(image, &rules, &mut |seen| match seen {
-            Seen::Member(member) => formats.extend(member.format),
+            Seen::Member(member) => {
+                is_initramfs = true;
+                formats.extend(member.format);
+            }
             Seen::Entry(entry) => {
                 let name = entry.name.strip_prefix(b"./").unwrap_or(entry.name);
                 let name = name.strip_prefix(b"/").unwrap_or(name);
@@ -145,6 +151,7 @@ impl InitrdFacts {
             formats,
             has_init,
             init,
+            block: BlockImage::find(image).filter(|_| answer.is_err() && !is_initramfs),
             refused: answer.err(),
         }
     }

@@ -98,6 +98,25 @@ fn a_kernel_that_fits_is_ok_in_everything() {
 }
 
 #[test]
+fn a_block_image_is_never_ok() {
+    let mut image = vec![0; 4096];
+    image[..4].copy_from_slice(b"hsqs");
+    let with = format!("{CONFIG}CONFIG_BLK_DEV_RAM=y\n");
+    for (config, verdict, words) in [
+        (Some(CONFIG), Verdict::Refused, "which it lacks"),
+        (Some(&*with), Verdict::Unknown, "which it has"),
+        (None, Verdict::Unknown, "cannot be told"),
+    ] {
+        let target = Target::read(&kernel(TAGS, config), Some(&image), LINE);
+        let finding = found(&target, &running(), Check::Initrd);
+        assert_eq!(finding.verdict, verdict, "{finding:?}");
+        for words in [words, "squashfs", "January 2027"] {
+            assert!(finding.message.contains(words), "{finding:?}");
+        }
+    }
+}
+
+#[test]
 fn another_version_is_refused_with_what_would_come_of_it() {
     for (check, tag, other, words) in [
         (Check::KhoTag, "kho-v4", "kho-v5", "lost without a word"),
