@@ -14,7 +14,7 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::next_kernel::{NextKernel, content};
 use crate::output::{self, Layout};
-use crate::update::{milliseconds, prepare};
+use crate::update::{milliseconds, request, send};
 
 /// Exit code when an update would be stopped.
 pub(crate) const STOPPED: u8 = 22;
@@ -86,7 +86,8 @@ pub(crate) fn row<C>(finding: &Finding<C>, name: &str, width: usize) -> String {
 fn rehearse(cli: &Cli, args: &CheckArgs, next: &NextKernel) -> Result<(), Failure> {
     let mut connection = Connection::open(cli)?;
     let start = Instant::now();
-    prepare(cli, next, &[], milliseconds(args.deadline), &mut connection)?;
+    let wanted = request(next, milliseconds(args.deadline));
+    send(cli, next, &wanted, &mut connection)?;
     let prepared = start.elapsed();
     let cancel = Cancel {
         reason: "a rehearsal: luoctl check --rehearse".to_owned(),

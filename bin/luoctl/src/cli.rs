@@ -295,12 +295,16 @@ pub(crate) struct UpdateArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub(crate) deadline: f64,
 
+    /// What you call this update in events, logs, reports and the history: 1 to 64 of A-Z a-z 0-9 . _ : @ - [default: random]
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+
     /// Stop after PREPARE; services go on working until `update --go-on` or `cancel`
     #[arg(long)]
     pub(crate) prepare_only: bool,
 
     /// Jump with what is prepared
-    #[arg(long, conflicts_with_all = ["kernel", "initrd", "entry", "reuse_cmdline", "cmdline", "append", "force", "prepare_only"])]
+    #[arg(long, conflicts_with_all = ["kernel", "initrd", "entry", "reuse_cmdline", "cmdline", "append", "force", "id", "prepare_only"])]
     pub(crate) go_on: bool,
 }
 

@@ -22,7 +22,12 @@ pub(crate) fn update(cli: &Cli, args: &UpdateArgs) -> Result<ExitCode, Failure> 
     let deadline_ms = milliseconds(args.deadline);
     if !args.go_on {
         let next = NextKernel::open(&args.next)?;
-        prepare(cli, &next, &args.force, deadline_ms, &mut connection)?;
+        let prepare = Prepare {
+            force: args.force.clone(),
+            update_id: args.id.clone(),
+            ..request(&next, deadline_ms)
+        };
+        send(cli, &next, &prepare, &mut connection)?;
     }
     if !args.prepare_only {
         let mut phase = Phase::Prepared;
@@ -53,24 +58,28 @@ pub(crate) fn milliseconds(seconds: f64) -> u64 {
     milliseconds
 }
 
-/// Loads the next kernel and preserves everything; prints each step.
-pub(crate) fn prepare(
-    cli: &Cli,
-    next: &NextKernel,
-    force: &[String],
-    deadline_ms: u64,
-    connection: &mut Connection,
-) -> Result<(), Failure> {
-    let prepare = Prepare {
+/// What is asked of luod, with nothing forced and no id.
+pub(crate) fn request(next: &NextKernel, deadline_ms: u64) -> Prepare {
+    Prepare {
         cmdline: next.cmdline.clone(),
         has_initrd: next.initrd.is_some(),
         deadline_ms,
-        force: force.to_vec(),
-    };
+        force: Vec::new(),
+        update_id: None,
+    }
+}
+
+/// Loads the next kernel and preserves everything; prints each step.
+pub(crate) fn send(
+    cli: &Cli,
+    next: &NextKernel,
+    prepare: &Prepare,
+    connection: &mut Connection,
+) -> Result<(), Failure> {
     let mut fds = vec![next.kernel.as_fd()];
     fds.extend(next.initrd.as_ref().map(|initrd| initrd.as_fd()));
     let seen = |progress: &Progress| step(cli, progress);
-    connection.watch(method::PREPARE, &prepare, &fds, seen)
+    connection.watch(method::PREPARE, prepare, &fds, seen)
 }
 
 fn step(cli: &Cli, progress: &Progress) {

@@ -106,6 +106,9 @@ pub struct Prepare {
     /// Names of checks whose findings do not stop the update.
     #[serde(default)]
     pub force: Vec<String>,
+    /// What the caller calls the update: 1 to 64 of `A-Z a-z 0-9 . _ : @ -`. Default when absent: a random one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_id: Option<String>,
 }
 
 /// Freezes and jumps.

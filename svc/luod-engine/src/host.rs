@@ -4,8 +4,8 @@ use std::ffi::CString;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use kexec_sys::SealedImage;
-use luod_api::Refusal;
 use luod_api::manager::DeviceStatus;
+use luod_api::{Code, Refusal};
 use preflight::{Check, Finding};
 use update::Moment;
 
@@ -24,6 +24,37 @@ pub struct LoadRequest {
     pub cmdline: CString,
     /// Checks whose findings do not stop the update.
     pub force: Vec<Check>,
+    /// What the caller calls the update; it gets a random name without.
+    pub update_id: Option<UpdateId>,
+}
+
+/// A caller's name of an update: 1 to 64 of `A-Z a-z 0-9 . _ : @ -`, so that it can stand in a line of any log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateId(String);
+
+impl UpdateId {
+    const MOST_BYTES: usize = 64;
+
+    /// Takes a name.
+    ///
+    /// # Errors
+    /// `InvalidParameter`: it has another length, or another character.
+    pub fn new(id: &str) -> Result<Self, Refusal> {
+        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte);
+        if (1..=Self::MOST_BYTES).contains(&id.len()) && id.bytes().all(is_good) {
+            return Ok(Self(id.to_owned()));
+        }
+        let most = Self::MOST_BYTES;
+        let shown: String = id.chars().take(most).collect();
+        let text =
+            format!("{shown:?} is no id of an update: it has 1 to {most} of A-Z a-z 0-9 . _ : @ -");
+        Err(Refusal::new(Code::InvalidParameter, text))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What the engine needs of a kernel. Sessions and files are plain descriptors here, so that a

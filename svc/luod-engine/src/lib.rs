@@ -54,7 +54,7 @@ pub use engine::{Engine, StartError};
 pub use facts::KernelFacts;
 pub use guard::Guard;
 pub use history::History;
-pub use host::{Host, LoadRequest};
+pub use host::{Host, LoadRequest, UpdateId};
 pub use keeper::{Keeper, KeeperError};
 pub use last_words::{Gravity, LastWords, tell};
 pub use limits::{Limits, LimitsError, UserLimits};

@@ -131,6 +131,7 @@ mod tests {
             initrd: initrd.map(|bytes| SealedImage::copy("initrd", bytes).unwrap()),
             cmdline: c"root=/dev/vda secret".to_owned(),
             force: Vec::new(),
+            update_id: None,
         }
     }
 

@@ -92,7 +92,10 @@ impl Engine {
                 .retain(|item| item.state != ItemState::Discarded);
         }
         state.journal.update = Some(UpdateRecord {
-            id: update_id(now),
+            id: match &request.update_id {
+                Some(id) => id.as_str().to_owned(),
+                None => update_id(now),
+            },
             from_release: facts.release,
             systemd_kexec_count: facts.systemd_kexec_count,
             timeline: Timeline {

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::engine::Engine;
-use crate::host::LoadRequest;
+use crate::host::{LoadRequest, UpdateId};
 use crate::mailbox::Mailbox;
 use crate::state::{OwnSession, Subscription};
 
@@ -275,12 +275,18 @@ fn load_request(prepare: Prepare, fds: Vec<OwnedFd>) -> Result<(LoadRequest, Dur
         })
     };
     let force = prepare.force.iter().map(named).collect::<Result<_, _>>()?;
+    let update_id = prepare
+        .update_id
+        .as_deref()
+        .map(UpdateId::new)
+        .transpose()?;
     Ok((
         LoadRequest {
             kernel,
             initrd,
             cmdline,
             force,
+            update_id,
         },
         deadline(prepare.deadline_ms),
     ))

@@ -57,7 +57,7 @@ pub struct DumpLog {
     /// Number of the dump in its boot.
     pub count: i32,
     /// When, in nanoseconds since 1970.
-    pub time_ns: i128,
+    pub time_ns: i64,
     /// Names of its records, oldest lines first.
     pub records: Vec<String>,
     /// Parts that are missing.
@@ -199,7 +199,7 @@ fn dumps(records: &[ReadRecord]) -> Vec<DumpLog> {
         Some(Part {
             backend: record.backend.as_deref()?,
             header: record.header.as_ref()?,
-            time_ns: record.entry.time_ns,
+            time_ns: i128::from(record.entry.time_ns),
             index,
         })
     });
@@ -213,7 +213,8 @@ fn dumps(records: &[ReadRecord]) -> Vec<DumpLog> {
             is_repeated: of_it().all(|record| record.entry.repeated.is_some()),
             reason: dump.reason,
             count: dump.count,
-            time_ns: dump.time_ns,
+            // Of a record, so that it fits.
+            time_ns: i64::try_from(dump.time_ns).unwrap_or(i64::MAX),
             missing_parts: dump.missing_parts,
         }
     });

@@ -66,7 +66,7 @@ pub struct RecordEntry {
     /// Its bytes.
     pub bytes: u64,
     /// When it was written, in nanoseconds since 1970, by the clock of the kernel that wrote it.
-    pub time_ns: i128,
+    pub time_ns: i64,
     /// Hash of its bytes, in hexadecimal digits.
     pub sha256: String,
     /// It was collected in an earlier boot already, and its file is there. Default when absent: it was not.

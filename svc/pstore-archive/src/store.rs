@@ -49,7 +49,7 @@ pub struct Store {
 pub(crate) struct Found {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) time_ns: i128,
+    pub(crate) time_ns: i64,
 }
 
 impl Default for Store {
@@ -123,11 +123,12 @@ impl Store {
             let text = format!("it has more than {MAX_RECORD_BYTES} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
-        let seconds = i128::from(metadata.mtime()).saturating_mul(1_000_000_000);
+        // A clock that is wrong is no reason to lose what was said: the time stops at the years 1677 and 2262.
+        let seconds = metadata.mtime().saturating_mul(1_000_000_000);
         Ok(Found {
             name: name.to_owned(),
             bytes,
-            time_ns: seconds.saturating_add(i128::from(metadata.mtime_nsec())),
+            time_ns: seconds.saturating_add(metadata.mtime_nsec()),
         })
     }
 

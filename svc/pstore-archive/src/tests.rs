@@ -142,6 +142,18 @@ fn what_is_left_in_the_store_is_no_log_of_the_last_kernel() {
     assert!(host.archive().entry("2").is_err());
 }
 
+/// The time of a record is what a kernel's clock said, and that of a region whatever its bytes say.
+#[test]
+fn a_record_of_the_year_3000_is_kept_and_read() {
+    let host = Host::new();
+    let text = b"Shutdown#1 Part1\n<6>kexec_core: Starting new kernel\n";
+    host.put("dmesg-ramoops-0", 32_503_680_000, text);
+    host.collect(1, Afterwards::Leave);
+    let log = host.log("1");
+    assert_eq!(log.dumps[0].time_ns, i64::MAX);
+    assert!(serde_json::to_value(&log).is_ok());
+}
+
 #[test]
 fn records_are_removed_once_their_copies_are_durable_and_not_before() {
     let host = Host::new();

@@ -171,7 +171,7 @@ fn listed(log: &BootLog) -> String {
         let (reason, lines) = (&dump.reason, dump.lines.len());
         line(&format!(
             "{reason} of {}: {lines} lines{again}",
-            moment(dump.time_ns)
+            moment(i128::from(dump.time_ns))
         ));
     }
     for record in log.records.iter().filter(|record| record.header.is_none()) {

@@ -95,7 +95,7 @@ fn title(log: &BootLog, dump: &DumpLog) -> String {
     format!(
         "{}{release} at {} UTC, {} lines, read in boot {}{missing}",
         dump.reason,
-        moment(dump.time_ns),
+        moment(i128::from(dump.time_ns)),
         dump.lines.len(),
         log.manifest.number
     )
