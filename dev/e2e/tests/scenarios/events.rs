@@ -23,6 +23,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     )]
 }
 
+/// What the operator calls an update.
+const ID: &str = "fleet:wave-7.3";
+
 fn events(lab: &Lab) -> anyhow::Result<()> {
     let services = [("s", When::Always, SERVICE)];
     let host = Host::boot(lab, Series::V7_2, &services)?;
@@ -34,7 +37,8 @@ fn events(lab: &Lab) -> anyhow::Result<()> {
     host.kill("no")?;
     let update = update_line(Series::V7_3);
     for (line, code) in [
-        (format!("--json {update} --prepare-only"), 0),
+        (format!("--json {update} --id two/words"), 2),
+        (format!("--json {update} --prepare-only --id {ID}"), 0),
         ("--json cancel".to_owned(), 0),
         ("--json cancel".to_owned(), 8),
         ("--json finish".to_owned(), 8),
@@ -71,6 +75,11 @@ fn events(lab: &Lab) -> anyhow::Result<()> {
         ],
     )?;
     numbered(&told)?;
+    let prepared = told.iter().find(|event| event["kind"] == "prepared");
+    ensure!(
+        prepared.is_some_and(|event| event["update_id"] == ID),
+        "{told:#?}"
+    );
 
     host.update(Series::V7_3)?;
     host.until("the update is finished", || {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Lab, Scenario, guest_kernel};
 use crate::host::check_refusal;
-use crate::update::luoctl;
+use crate::update::{luoctl, printed};
 
 /// Bytes of the disk that the archive is on.
 const DISK_BYTES: u64 = 64 << 20;
@@ -360,7 +360,8 @@ fn broken(lab: &Lab) -> anyhow::Result<()> {
 /// What `luoctl pstore check` finds, whatever it ends with.
 fn findings(machine: &Machine) -> anyhow::Result<Value> {
     let outcome = machine.run(["/bin/luoctl", "pstore", "check", "--json"])?;
-    serde_json::from_str(&outcome.stdout()).with_context(|| outcome.output())
+    let mut values = printed(&["pstore", "check"], &outcome.stdout())?.into_iter();
+    values.next().with_context(|| outcome.output())
 }
 
 /// A region that is on the command line of a later kernel only: in a large machine it is good from the next jump on.
