@@ -12,6 +12,8 @@ use crate::message::Action;
 pub const PREFIX: &str = "fd:";
 /// Most descriptors of one service: as many as go through a socket at once (`SCM_MAX_FD`, `include/net/scm.h`, v7.3).
 pub const MOST: usize = 253;
+/// Most messages that wait for luod: a service may send without end.
+const MOST_WAITING: usize = 4 * MOST;
 /// Version of what is kept: the content is the service's own affair.
 const SCHEMA: u32 = 1;
 
@@ -96,14 +98,24 @@ impl Stored {
             return Answer::Done;
         }
         if !self.waiting.is_empty() {
-            self.waiting.push_back((action, fds));
-            return Answer::Later;
+            return self.queue(action, fds);
         }
         match action {
             Action::Store(name) => self.keep(&name, fds, store),
             Action::Remove(name) => self.remove(name, store),
             Action::Barrier => Answer::Done,
         }
+    }
+
+    /// Has a message wait behind others.
+    fn queue(&mut self, action: Action, fds: Vec<OwnedFd>) -> Answer {
+        if self.waiting.len() >= MOST_WAITING {
+            let text =
+                format!("{MOST_WAITING} messages wait for luod already, {action:?} is not kept");
+            return Answer::Refused(text);
+        }
+        self.waiting.push_back((action, fds));
+        Answer::Later
     }
 
     /// Does what waited, as far as luod takes it now; what was refused.
@@ -213,6 +225,23 @@ fn parse_item(item: &str) -> Option<(u64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_wait_in_order_and_not_without_end() {
+        let remove = |number: usize| Action::Remove(number.to_string());
+        let mut stored = Stored {
+            limit: MOST,
+            entries: Vec::new(),
+            next: 1,
+            waiting: VecDeque::from([(remove(0), Vec::new())]),
+        };
+        for number in 1..MOST_WAITING {
+            assert_eq!(stored.queue(remove(number), Vec::new()), Answer::Later);
+        }
+        let refused = stored.queue(remove(MOST_WAITING), Vec::new());
+        assert!(matches!(refused, Answer::Refused(why) if why.contains("wait for luod already")));
+        assert_eq!(stored.waiting(), MOST_WAITING);
+    }
 
     #[test]
     fn the_name_of_an_item_leads_back_to_that_of_the_descriptor() {
