@@ -76,8 +76,6 @@ enum Task {
         /// Its name.
         name: String,
     },
-    /// Mount pstore.
-    MountPstore,
     /// Replace bytes of a file.
     Poke(modules::PokeArguments),
     /// Make a file of this many bytes, all of them holes.
@@ -144,7 +142,6 @@ fn main() -> anyhow::Result<()> {
         Task::Count(arguments) => look::count(&arguments),
         Task::LoadModule(arguments) => modules::load(&arguments),
         Task::UnloadModule { name } => modules::unload(&name),
-        Task::MountPstore => modules::mount_pstore(),
         Task::Poke(arguments) => modules::poke(&arguments),
         Task::Sparse(arguments) => look::sparse(&arguments),
         Task::HardLink(arguments) => look::hard_link(&arguments),

@@ -7,7 +7,6 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use rustix::mount::{MountFlags, mount};
 use rustix::system::{delete_module, finit_module};
 
 /// Which module, and how.
@@ -42,13 +41,6 @@ pub(crate) fn load(arguments: &LoadArguments) -> anyhow::Result<()> {
 /// Unloads a module, by its name.
 pub(crate) fn unload(name: &str) -> anyhow::Result<()> {
     delete_module(&CString::new(name)?, 0).with_context(|| format!("unload {name}"))
-}
-
-/// Mounts pstore where everybody expects it.
-pub(crate) fn mount_pstore() -> anyhow::Result<()> {
-    let place = "/sys/fs/pstore";
-    mount("pstore", place, "pstore", MountFlags::empty(), None)
-        .with_context(|| format!("mount {place}"))
 }
 
 /// Replaces bytes of a file, which may be a device or one of the kernel's own, in one call.

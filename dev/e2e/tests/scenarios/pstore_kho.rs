@@ -71,9 +71,7 @@ impl Guest {
     }
 
     fn of(machine: Machine) -> anyhow::Result<Self> {
-        let guest = Self { machine };
-        guest.client(&["mount-pstore"])?.success()?;
-        Ok(guest)
+        Ok(Self { machine })
     }
 
     fn client(&self, arguments: &[&str]) -> anyhow::Result<Outcome> {
@@ -143,7 +141,6 @@ impl Guest {
         let hello = self.machine.jump(command, PATIENCE)?;
         let (kernel, _) = artifacts::pstore_kho(series)?;
         ensure!(hello.release == kernel.release, "{}", hello.release);
-        self.client(&["mount-pstore"])?.success()?;
         Ok(())
     }
 }
