@@ -1,83 +1,57 @@
 //! Which symbol an address is in.
 //!
-//! [`AddressIndex`] has the symbols by ascending address, those of one address in the order of the table, and
+//! `order` has the symbols by ascending address, those of one address in the order of the table, and
 //! between them *marks*: places from which on, up to the next symbol, there is nothing. A region that
 //! ends is a mark, and so one search answers both which symbol is nearest and whether it reaches.
-//!
-//! What an answer is made of lies side by side, the place of the name too: a look-up reads two places of memory, the
-//! bucket and the entries of it, and memory is what it waits for.
 
 use alloc::vec::Vec;
 
-use crate::buckets::{Buckets, BucketsBuilder, Range, Segment};
+use crate::buckets::Buckets;
 use crate::kind::Kind;
 use crate::region::End;
-use crate::symbol::NameAt;
 
-/// Entries that are compared one after the other, when a bucket has no more of them: most have fewer.
-const BLOCK: usize = 8;
-/// Entries that are gone through from the last one found, before others are sought.
-const STEPS: usize = 16;
-const NUMBER_BITS: u32 = 24;
-/// Number of a mark.
-const REGION_END: u32 = (1 << NUMBER_BITS) - 1;
-/// Number of a mark that is a guess.
-const PAGE_END: u32 = REGION_END - 1;
+/// Addresses that are compared at a time, when a bucket has no more of them.
+const BLOCK: usize = 16;
+/// Of an entry: it is a mark.
+const MARK: u32 = 1 << 31;
+/// Of a mark: it is a guess.
+const PAGE: u32 = 1 << 30;
 
-/// Most symbols of a table: entries have 24 bits for the number of one.
-pub(crate) const MAXIMUM_SYMBOLS: u32 = PAGE_END;
+/// Most symbols of a table: entries keep two bits for themselves.
+pub(crate) const MAXIMUM_SYMBOLS: u32 = PAGE;
 
-/// A symbol or a mark.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    /// Address in the segment.
-    offset: u32,
-    name_start: u32,
-    /// Number of the symbol in the table, or of the mark; above it the length of the name.
-    what: u32,
-}
+/// A symbol by its number in the table, or a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry(u32);
 
 impl Entry {
     #[inline]
-    const fn number(self) -> u32 {
-        self.what & REGION_END
-    }
-
-    #[inline]
     const fn symbol(self) -> Option<u32> {
-        if self.number() < MAXIMUM_SYMBOLS {
-            Some(self.number())
+        if self.0 & MARK == 0 {
+            Some(self.0)
         } else {
             None
-        }
-    }
-
-    #[inline]
-    const fn name(self) -> NameAt {
-        let [.., length] = self.what.to_le_bytes();
-        NameAt {
-            start: self.name_start,
-            length,
         }
     }
 
     /// How a symbol before it ends.
     #[inline]
     const fn end(self) -> End {
-        match self.number() {
-            REGION_END => End::Region,
-            PAGE_END => End::Page,
-            _ => End::Symbol,
+        match (self.0 & MARK, self.0 & PAGE) {
+            (0, _) => End::Symbol,
+            (_, 0) => End::Region,
+            _ => End::Page,
         }
     }
 }
 
-/// A symbol with its address; sorts as the index wants it: symbols of one address in the order of the table.
+/// An address with what is there; sorts as the index wants it: marks before symbols, symbols in the
+/// order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) addr: u64,
-    /// Number of the symbol.
-    index: u32,
+    /// 0 for a mark, else the symbol's number and one.
+    rank: u32,
     /// Object of the symbol, with two bits of its kind.
     object: u32,
 }
@@ -98,13 +72,22 @@ impl Key {
         let absolute = if kind.is_absolute() { ABSOLUTE } else { 0 };
         Self {
             addr,
-            index,
+            rank: index.saturating_add(1),
             object: object | text | absolute,
         }
     }
 
-    pub(crate) const fn index(self) -> u32 {
-        self.index
+    pub(crate) const fn mark(addr: u64) -> Self {
+        Self {
+            addr,
+            rank: 0,
+            object: u32::MAX,
+        }
+    }
+
+    /// The symbol's number; `None` for a mark.
+    pub(crate) const fn index(self) -> Option<u32> {
+        self.rank.checked_sub(1)
     }
 
     pub(crate) const fn object(self) -> u32 {
@@ -123,15 +106,9 @@ impl Key {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AddressIndex {
-    entries: Vec<Entry>,
+    addrs: Vec<u64>,
+    order: Vec<Entry>,
     buckets: Buckets,
-}
-
-/// A position of the order, with the segment that it is in.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spot {
-    segment: usize,
-    position: usize,
 }
 
 /// Where an address is.
@@ -139,6 +116,8 @@ pub(crate) struct Spot {
 pub(crate) struct Place {
     /// Position of the symbol in the order of addresses; of several at one address the first.
     pub(crate) position: usize,
+    /// Number of the symbol.
+    pub(crate) symbol: u32,
     /// Its address.
     pub(crate) start: u64,
     /// The first address behind it.
@@ -147,229 +126,160 @@ pub(crate) struct Place {
     pub(crate) ends_at: End,
 }
 
-/// An index in the making.
-#[derive(Debug)]
-pub(crate) struct AddressIndexBuilder {
-    entries: Vec<Entry>,
-    buckets: BucketsBuilder,
-}
-
-impl AddressIndexBuilder {
+impl AddressIndex {
     pub(crate) fn with_capacity(entries: usize) -> Self {
         Self {
-            entries: Vec::with_capacity(entries),
-            buckets: BucketsBuilder::default(),
+            addrs: Vec::with_capacity(entries),
+            order: Vec::with_capacity(entries),
+            buckets: Buckets::default(),
         }
     }
 
     /// Appends a symbol; addresses must not descend.
-    #[inline]
-    pub(crate) fn push_symbol(&mut self, addr: u64, index: u32, name: NameAt) {
-        self.push(addr, index, name);
+    pub(crate) fn push_symbol(&mut self, addr: u64, index: u32) {
+        self.push(addr, Entry(index & !MARK));
     }
 
     /// Appends a mark.
     pub(crate) fn push_mark(&mut self, addr: u64, end: End) {
-        let number = if end == End::Page {
-            PAGE_END
-        } else {
-            REGION_END
-        };
-        self.push(addr, number, NameAt::default());
+        self.push(
+            addr,
+            Entry(if end == End::Page { MARK | PAGE } else { MARK }),
+        );
     }
 
-    #[inline]
-    fn push(&mut self, addr: u64, number: u32, name: NameAt) {
-        let offset = self.buckets.push(addr);
-        self.entries.push(Entry {
-            offset,
-            name_start: name.start,
-            what: number | u32::from(name.length) << NUMBER_BITS,
-        });
+    fn push(&mut self, addr: u64, entry: Entry) {
+        self.addrs.push(addr);
+        self.order.push(entry);
     }
 
     /// Ends the making.
-    pub(crate) fn finish(mut self) -> AddressIndex {
-        self.entries.shrink_to_fit();
-        let offset_at = |at: usize| self.entries.get(at).map_or(0, |entry| entry.offset);
-        let buckets = self.buckets.finish(offset_at);
-        AddressIndex {
-            entries: self.entries,
-            buckets,
-        }
-    }
-}
-
-impl AddressIndex {
-    #[inline]
-    fn entry(&self, position: usize) -> Option<Entry> {
-        self.entries.get(position).copied()
+    pub(crate) fn finish(&mut self) {
+        self.buckets = Buckets::new(&self.addrs);
+        self.order.shrink_to_fit();
+        self.addrs.shrink_to_fit();
     }
 
     /// The symbol at a position of the order; `None` for a mark.
     #[inline]
     pub(crate) fn symbol_at(&self, position: usize) -> Option<u32> {
-        self.entry(position)?.symbol()
+        self.order.get(position)?.symbol()
     }
 
-    /// Where the last address not above `addr` is sought by [`Self::spot_in`].
+    /// The address at a position of the order.
     #[inline]
-    pub(crate) fn range(&self, addr: u64) -> Option<Range> {
+    pub(crate) fn address_at(&self, position: usize) -> Option<u64> {
+        self.addrs.get(position).copied()
+    }
+
+    /// The positions among which the last address not above `addr` is sought by [`Self::position_in`].
+    #[inline]
+    pub(crate) fn range(&self, addr: u64) -> Option<(usize, usize)> {
         self.buckets.range(addr)
     }
 
-    /// Reads the first entry of a range: memory is asked for it before others are searched.
+    /// The last position that is not above `addr`.
     #[inline]
-    pub(crate) fn touch(&self, range: Range) -> u32 {
-        self.entry(range.low).map_or(0, |entry| entry.offset)
-    }
-
-    /// The last spot in a range that is not above what is sought.
-    #[inline]
-    pub(crate) fn spot_in(&self, range: Range) -> Option<Spot> {
-        let entries = self.entries.get(range.low..)?;
-        let length = range.high.saturating_sub(range.low);
-        let count = match entries.first_chunk::<BLOCK>() {
-            Some(entries) if length <= BLOCK => not_above(entries, length, range.offset),
+    pub(crate) fn position_in(&self, (low, high): (usize, usize), addr: u64) -> Option<usize> {
+        let addrs = self.addrs.get(low..)?;
+        let count = match addrs.first_chunk::<BLOCK>() {
+            // What is behind the bucket is above the address, and does no harm.
+            Some(addrs) if high.saturating_sub(low) <= BLOCK => not_above(addrs, addr),
             _ => {
-                let entries = entries.get(..length).unwrap_or(entries);
-                entries.partition_point(|entry| entry.offset <= range.offset)
+                let addrs = addrs.get(..high.saturating_sub(low)).unwrap_or(addrs);
+                addrs.partition_point(|&it| it <= addr)
             }
         };
-        Some(Spot {
-            segment: range.segment,
-            // The first address of a segment is not above: there is one before every bucket but the first.
-            position: range.low.checked_add(count)?.checked_sub(1)?,
-        })
+        low.checked_add(count)?.checked_sub(1)
     }
 
-    /// The last spot that is not above `addr`.
+    /// The last position that is not above `addr`.
     #[inline]
-    pub(crate) fn spot(&self, addr: u64) -> Option<Spot> {
-        self.spot_in(self.range(addr)?)
+    pub(crate) fn position(&self, addr: u64) -> Option<usize> {
+        let range = self.range(addr)?;
+        // What is at the position is asked for next, and is near: memory is asked for it while addresses are compared.
+        core::hint::black_box(self.order.get(range.0).copied());
+        self.position_in(range, addr)
     }
 
     /// The same, for an address that is likely a little behind that of `hint`.
     #[inline]
-    pub(crate) fn spot_after(&self, hint: Spot, addr: u64) -> Option<Spot> {
-        let near = self.near(hint, addr);
-        if near.is_some() {
-            return near;
+    pub(crate) fn position_after(&self, hint: usize, addr: u64) -> Option<usize> {
+        if self.address_at(hint).is_none_or(|it| it > addr) {
+            return self.position(addr);
         }
-        self.spot(addr)
+        let mut low = hint;
+        for _ in 0..BLOCK {
+            let next = low.saturating_add(1);
+            if self.address_at(next).is_none_or(|it| it > addr) {
+                return Some(low);
+            }
+            low = next;
+        }
+        self.position(addr)
     }
 
-    /// The same when it is in the same segment, and a few steps behind.
+    /// What is at a position, unless it is a mark.
     #[inline]
-    fn near(&self, hint: Spot, addr: u64) -> Option<Spot> {
-        let Spot { segment, position } = hint;
-        let found = self.buckets.segment(segment)?;
-        let offset = u32::try_from(addr.checked_sub(found.address(0))?).ok()?;
-        let (hinted, behind) = self.entries.get(position..found.end)?.split_first()?;
-        if hinted.offset > offset {
-            return None;
-        }
-        // Behind the last of a segment there may be others, and behind the last step too.
-        let steps = behind.get(..STEPS).unwrap_or(behind);
-        let count = steps.iter().position(|entry| entry.offset > offset)?;
-        let position = position.saturating_add(count);
-        Some(Spot { segment, position })
-    }
-
-    /// What is at a spot, unless it is a mark: the number of the symbol and where its name is.
-    // What a caller does not ask for is then not computed.
-    #[expect(clippy::inline_always, reason = "a fifth of the time of a look-up")]
-    #[inline(always)]
-    pub(crate) fn place(&self, spot: Spot) -> Option<(u32, NameAt, Place)> {
-        let segment = self.buckets.segment(spot.segment)?;
-        let entry = self.entry(spot.position)?;
-        entry.symbol()?;
-        let next = spot.position.checked_add(1)?;
-        let behind = self.entry(next);
-        let (end, ends_at) = match behind {
-            Some(behind) if next < segment.end => (segment.address(behind.offset), behind.end()),
-            _ => self.in_next_segment(spot.segment, behind),
+    pub(crate) fn place(&self, position: usize) -> Option<Place> {
+        let start = self.address_at(position)?;
+        let symbol = self.symbol_at(position)?;
+        let next = position.checked_add(1)?;
+        let (end, ends_at) = match self.address_at(next).zip(self.order.get(next)) {
+            Some((end, entry)) => (end, entry.end()),
+            None => (u64::MAX, End::Region),
         };
-        let (position, entry) = self.first_alias(segment, spot.position, entry);
-        let place = Place {
+        let (position, symbol) = self.first_alias(position, symbol, start);
+        Some(Place {
             position,
-            start: segment.address(entry.offset),
+            symbol,
+            start,
             end,
             ends_at,
-        };
-        Some((entry.number(), entry.name(), place))
+        })
     }
 
-    #[cold]
-    fn in_next_segment(&self, segment: usize, first: Option<Entry>) -> (u64, End) {
-        let start = self.buckets.start(segment.saturating_add(1));
-        match start.zip(first) {
-            Some((start, first)) => (start, first.end()),
-            None => (u64::MAX, End::Region),
-        }
-    }
-
-    /// The first position of a segment with the address of the symbol at `position`, and what is there.
-    // Most often it is that one.
-    #[expect(clippy::inline_always, reason = "a fifth of the time of a look-up")]
-    #[inline(always)]
-    fn first_alias(&self, segment: Segment, position: usize, entry: Entry) -> (usize, Entry) {
-        match self.alias_before(segment, position, entry.offset) {
-            Some(before) => self.first_of_few(segment, before),
-            None => (position, entry),
-        }
-    }
-
-    /// What is in front of a position, if it is a symbol of that address.
+    /// The first position with the address of the symbol at `position`, and its symbol.
     #[inline]
-    fn alias_before(
-        &self,
-        segment: Segment,
-        position: usize,
-        offset: u32,
-    ) -> Option<(usize, Entry)> {
-        let before = position.checked_sub(1).filter(|&it| it >= segment.begin)?;
-        let entry = self.entry(before)?;
-        (entry.offset == offset && entry.symbol().is_some()).then_some((before, entry))
-    }
-
-    fn first_of_few(&self, segment: Segment, mut first: (usize, Entry)) -> (usize, Entry) {
+    fn first_alias(&self, position: usize, symbol: u32, addr: u64) -> (usize, u32) {
+        let mut first = (position, symbol);
         // There are seldom more than two; but a file may say that all symbols are one.
-        for _ in 0..STEPS {
-            match self.alias_before(segment, first.0, first.1.offset) {
-                Some(before) => first = before,
-                None => return first,
+        for _ in 0..BLOCK {
+            let before = first.0.checked_sub(1);
+            let symbol = before.and_then(|before| self.symbol_at(before));
+            match before.zip(symbol) {
+                Some(before) if self.address_at(before.0) == Some(addr) => first = before,
+                _ => return first,
             }
         }
-        self.first_of_many(segment, first)
+        self.first_of_many(first, addr)
     }
 
     #[cold]
-    fn first_of_many(&self, segment: Segment, first: (usize, Entry)) -> (usize, Entry) {
-        let offset = first.1.offset;
-        let entries = self.entries.get(segment.begin..first.0);
-        let below = entries
-            .unwrap_or_default()
-            .partition_point(|it| it.offset < offset);
-        let position = segment.begin.saturating_add(below);
+    fn first_of_many(&self, first: (usize, u32), addr: u64) -> (usize, u32) {
+        let addrs = self.addrs.get(..first.0).unwrap_or_default();
+        let mut position = addrs.partition_point(|&it| it < addr);
         // At most one mark of the same address is before the symbols of it.
-        let places = [position, position.saturating_add(1)].into_iter();
-        let symbols = places.filter_map(|at| Some((at, self.entry(at)?)));
-        let mut symbols = symbols.filter(|(_, it)| it.symbol().is_some());
-        symbols.next().unwrap_or(first)
+        if self.symbol_at(position).is_none() {
+            position = position.saturating_add(1);
+        }
+        self.symbol_at(position)
+            .map_or(first, |symbol| (position, symbol))
     }
 
     /// Bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.entries.as_slice()).saturating_add(self.buckets.bytes())
+        size_of_val(self.addrs.as_slice())
+            .saturating_add(size_of_val(self.order.as_slice()))
+            .saturating_add(self.buckets.bytes())
     }
 }
 
-/// How many of the first `length` of sorted entries are not above `offset`, in steps that the processor need not guess.
+/// How many of sorted addresses are not above `addr`, in steps that the processor need not guess.
 #[inline]
-fn not_above(entries: &[Entry; BLOCK], length: usize, offset: u32) -> usize {
-    let numbered = entries.iter().enumerate();
-    // What is behind a segment has offsets of its own.
-    let counted = numbered.map(|(at, entry)| usize::from((entry.offset <= offset) & (at < length)));
-    counted.fold(0, usize::wrapping_add)
+fn not_above(addrs: &[u64; BLOCK], addr: u64) -> usize {
+    addrs
+        .iter()
+        .map(|&it| usize::from(it <= addr))
+        .fold(0, usize::wrapping_add)
 }

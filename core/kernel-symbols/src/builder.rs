@@ -3,14 +3,13 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use crate::address_index::{AddressIndex, AddressIndexBuilder, Key, MAXIMUM_SYMBOLS};
+use crate::address_index::{AddressIndex, Key, MAXIMUM_SYMBOLS};
 use crate::key_sort;
 use crate::kind::Kind;
 use crate::name::{Ending, is_mapping_symbol};
 use crate::object::ObjectKind;
 use crate::region::{End, Region, page_end};
-use crate::symbol::NameAt;
-use crate::table::{ObjectEntry, Run, Table, TableEntry};
+use crate::table::{LONG, ObjectEntry, Run, Table, TableEntry};
 
 /// Symbols that livepatch modules have for those of other objects: no address is in them.
 const KLP_SYMBOL: &[u8] = b".klp.sym.";
@@ -26,8 +25,6 @@ enum Origin {
 #[derive(Debug)]
 pub(crate) struct Builder<'d> {
     table: Table<'d>,
-    /// How long names are, like [`NameAt::length`].
-    lengths: Vec<u8>,
     /// Symbols that an address can be in.
     keys: Vec<Key>,
     /// Regions that are known, by object.
@@ -44,6 +41,7 @@ impl<'d> Builder<'d> {
             text: Cow::Borrowed(&[]),
             ending,
             names: Vec::with_capacity(capacity),
+            lengths: Vec::with_capacity(capacity),
             entries: Vec::new(),
             objects: Vec::new(),
             runs: Vec::new(),
@@ -52,7 +50,6 @@ impl<'d> Builder<'d> {
         };
         Self {
             table,
-            lengths: Vec::with_capacity(capacity),
             keys: Vec::with_capacity(capacity),
             regions: Vec::new(),
             object: 0,
@@ -108,8 +105,7 @@ impl<'d> Builder<'d> {
             return false;
         }
         table.names.push(name_at);
-        self.lengths
-            .push(u8::try_from(name.len()).unwrap_or(NameAt::LONG));
+        table.lengths.push(u8::try_from(name.len()).unwrap_or(LONG));
         let TableEntry { addr, kind } = entry;
         let is_elsewhere =
             origin == Origin::Text && kind.letter() == '?' && name.starts_with(KLP_SYMBOL);
@@ -127,11 +123,12 @@ impl<'d> Builder<'d> {
         self.table.by_address = self.index(&keys);
         let table = &mut self.table;
         table.names.shrink_to_fit();
+        table.lengths.shrink_to_fit();
         table.entries.shrink_to_fit();
         self.table
     }
 
-    /// Every symbol that an address can be in, by address.
+    /// Every symbol that an address can be in, and every region, by address.
     fn sorted_keys(&mut self) -> Vec<Key> {
         let mut keys = core::mem::take(&mut self.keys);
         let (mut object, mut regions) = (u32::MAX, &[][..]);
@@ -145,6 +142,11 @@ impl<'d> Builder<'d> {
                 regions => regions.iter().any(|(_, region)| region.contains(key.addr)),
             }
         });
+        let marks = self
+            .regions
+            .iter()
+            .flat_map(|(_, region)| [region.start, region.end]);
+        keys.extend(marks.map(Key::mark));
         key_sort::sort(&mut keys);
         keys
     }
@@ -156,57 +158,36 @@ impl<'d> Builder<'d> {
         regions.get(..count).unwrap_or_default()
     }
 
-    /// Where regions start and end, ascending.
-    fn marks(&self) -> Vec<u64> {
-        let regions = self.regions.iter();
-        let mut marks: Vec<u64> = regions
-            .flat_map(|(_, region)| [region.start, region.end])
-            .collect();
-        marks.sort_unstable();
-        marks.dedup();
-        marks
-    }
-
     fn index(&self, keys: &[Key]) -> AddressIndex {
-        let marks = self.marks();
-        let mut marks = marks.iter().copied().peekable();
-        let mut index = AddressIndexBuilder::with_capacity(keys.len().saturating_add(marks.len()));
+        let mut index = AddressIndex::with_capacity(keys.len());
+        let mut last_mark = None;
         for (at, key) in keys.iter().enumerate() {
-            // Marks are before the symbols of their address.
-            while let Some(mark) = marks.next_if(|&mark| mark <= key.addr) {
-                index.push_mark(mark, End::Region);
-            }
-            index.push_symbol(key.addr, key.index(), self.name_at(key.index()));
+            let Some(symbol) = key.index() else {
+                if last_mark.replace(key.addr) != Some(key.addr) {
+                    index.push_mark(key.addr, End::Region);
+                }
+                continue;
+            };
+            index.push_symbol(key.addr, symbol);
             let next = keys.get(at.saturating_add(1));
             let end = page_end(key.addr);
-            let mark = marks.peek().copied();
-            let is_free =
-                next.is_none_or(|next| end < next.addr) && mark.is_none_or(|mark| end < mark);
-            // A region's end or start is told apart from what follows it by itself.
-            let is_last = || {
-                mark.is_some_and(|mark| next.is_none_or(|next| mark <= next.addr))
-                    || is_other(*key, next)
-            };
-            if is_free && self.regions_of(key.object()).is_empty() && is_last() {
+            if next.is_none_or(|next| end < next.addr) && self.is_last(*key, next) {
                 index.push_mark(end, End::Page);
             }
         }
-        marks.for_each(|mark| index.push_mark(mark, End::Region));
-        index.finish()
+        index.finish();
+        index
     }
 
-    fn name_at(&self, symbol: u32) -> NameAt {
-        let at = usize::try_from(symbol).unwrap_or(usize::MAX);
-        NameAt {
-            start: self.table.names.get(at).copied().unwrap_or(0),
-            length: self.lengths.get(at).copied().unwrap_or(NameAt::LONG),
-        }
+    /// Whether what follows a symbol may be in another region, of which nothing is known.
+    fn is_last(&self, key: Key, next: Option<&Key>) -> bool {
+        let is_other = |next: &Key| {
+            next.index().is_none()
+                || next.object() != key.object()
+                || next.is_text() != key.is_text()
+        };
+        next.is_none_or(is_other) && self.regions_of(key.object()).is_empty()
     }
-}
-
-/// Whether what follows a symbol may be in another region, of which nothing is known.
-fn is_other(key: Key, next: Option<&Key>) -> bool {
-    next.is_none_or(|next| next.object() != key.object() || next.is_text() != key.is_text())
 }
 
 /// Whether the name of a module's symbol is one that the kernel looks addresses up by.

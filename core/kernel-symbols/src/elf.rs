@@ -58,7 +58,7 @@ pub enum ElfError {
         align: u64,
     },
     /// More than a table can hold.
-    #[error("read {symbols} symbols: a table has at most 16,777,214")]
+    #[error("read {symbols} symbols: a table has at most 2^30")]
     TooLarge {
         /// Symbols.
         symbols: usize,

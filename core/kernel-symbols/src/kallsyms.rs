@@ -51,7 +51,7 @@ pub enum KallsymsError {
         symbols: usize,
     },
     /// More than a table can hold.
-    #[error("read {bytes} bytes of text: a table has at most 4 GiB and 16,777,214 symbols")]
+    #[error("read {bytes} bytes of text: a table has at most 4 GiB and 2^30 symbols")]
     TooLarge {
         /// Length of the text.
         bytes: usize,

@@ -11,7 +11,7 @@ const DIGITS: usize = 1 << DIGIT_BITS;
 const LEAST: usize = 4096;
 const MOST_BITS: u32 = 4 * DIGIT_BITS;
 
-/// Sorts keys; those of one address stay in their order, which is that of the table.
+/// Sorts keys; those of one address stay in their order, which is that of the table, and marks are before symbols.
 pub(crate) fn sort(keys: &mut [Key]) {
     let after = keys.iter().skip(1);
     let is_sorted = |(one, next): &(&Key, &Key)| one <= next;
@@ -39,8 +39,8 @@ fn by_digits(keys: &mut [Key]) {
         return;
     }
     let mut other = keys.to_vec();
-    let passes = bits.div_ceil(DIGIT_BITS);
-    for pass in 0..passes {
+    // An even number of passes ends where it began.
+    for pass in 0..bits.div_ceil(DIGIT_BITS).next_multiple_of(2) {
         let shift = pass.saturating_mul(DIGIT_BITS);
         let digit = |key: &Key| {
             let digit = key.addr.wrapping_sub(least).checked_shr(shift);
@@ -51,10 +51,6 @@ fn by_digits(keys: &mut [Key]) {
         } else {
             distribute(&other, keys, digit);
         }
-    }
-    // An even number of passes ends where it began.
-    if !passes.is_multiple_of(2) {
-        keys.copy_from_slice(&other);
     }
 }
 

@@ -14,30 +14,11 @@ use crate::table::Table;
 pub struct Symbol<'t> {
     table: &'t Table<'t>,
     index: u32,
-    name: NameAt,
-}
-
-/// Where in the text a name is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct NameAt {
-    pub(crate) start: u32,
-    /// Bytes; [`NameAt::LONG`] for names whose end has to be looked for.
-    pub(crate) length: u8,
-}
-
-impl NameAt {
-    pub(crate) const LONG: u8 = u8::MAX;
 }
 
 impl<'t> Symbol<'t> {
-    #[inline]
-    pub(crate) fn new(table: &'t Table<'t>, index: u32) -> Self {
-        Self::named(table, index, table.place_of_name(index))
-    }
-
-    #[inline]
-    pub(crate) const fn named(table: &'t Table<'t>, index: u32, name: NameAt) -> Self {
-        Self { table, index, name }
+    pub(crate) const fn new(table: &'t Table<'t>, index: u32) -> Self {
+        Self { table, index }
     }
 
     /// Its number in the untouched table, from 0. In the table of a module this is its number in the ELF symbol
@@ -51,7 +32,7 @@ impl<'t> Symbol<'t> {
     #[must_use]
     #[inline]
     pub fn name(self) -> Name<'t> {
-        self.table.name(self.name)
+        self.table.name_at(self.index)
     }
 
     /// Its address.

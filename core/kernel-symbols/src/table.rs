@@ -3,13 +3,13 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use crate::address_index::{AddressIndex, Spot};
+use crate::address_index::AddressIndex;
 use crate::kallsyms::line;
 use crate::kind::Kind;
 use crate::name::{Ending, Name};
 use crate::name_index::NameIndex;
 use crate::object::{Object, ObjectKind, VMLINUX};
-use crate::symbol::{Found, NameAt, Symbol};
+use crate::symbol::{Found, Symbol};
 
 /// Symbols of one or more objects, in the order of the kernel, with indexes beside it.
 ///
@@ -21,6 +21,8 @@ pub struct Table<'d> {
     pub(crate) ending: Ending,
     /// Where in `text` names start.
     pub(crate) names: Vec<u32>,
+    /// How long names are; [`LONG`] for those that are no shorter.
+    pub(crate) lengths: Vec<u8>,
     /// What text does not say of symbols; empty for text.
     pub(crate) entries: Vec<TableEntry>,
     pub(crate) objects: Vec<ObjectEntry>,
@@ -29,6 +31,9 @@ pub struct Table<'d> {
     pub(crate) by_address: AddressIndex,
     pub(crate) by_name: Option<NameIndex>,
 }
+
+/// Length of names whose end has to be looked for.
+pub(crate) const LONG: u8 = u8::MAX;
 
 /// Address and kind of a symbol that is not from text.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +106,7 @@ impl<'d> Table<'d> {
     #[must_use]
     #[inline]
     pub fn lookup(&self, addr: u64) -> Option<Found<'_>> {
-        self.found(self.by_address.spot(addr)?, addr)
+        self.found(self.by_address.position(addr)?, addr)
     }
 
     /// Looks up addresses in any order, and gives what was found to `each` in that order. Faster than one by one,
@@ -115,14 +120,22 @@ impl<'d> Table<'d> {
             for (range, &addr) in ranges.iter_mut().zip(addrs) {
                 *range = self.by_address.range(addr);
             }
-            let touched = ranges.map(|range| range.map_or(0, |range| self.by_address.touch(range)));
-            core::hint::black_box(touched);
-            let mut spots = [None; BATCH];
-            for (spot, range) in spots.iter_mut().zip(ranges) {
-                *spot = range.and_then(|range| self.by_address.spot_in(range));
+            let mut positions = [None; BATCH];
+            for ((position, range), &addr) in positions.iter_mut().zip(ranges).zip(addrs) {
+                *position = range.and_then(|range| self.by_address.position_in(range, addr));
             }
-            for (spot, &addr) in spots.into_iter().zip(addrs) {
-                each(spot.and_then(|spot| self.found(spot, addr)));
+            let mut symbols = [0; BATCH];
+            for (symbol, position) in symbols.iter_mut().zip(positions) {
+                let found = position.and_then(|position| self.by_address.symbol_at(position));
+                *symbol = found.unwrap_or(0);
+            }
+            // Where names are is needed by whoever asks for one, which is nearly everybody.
+            core::hint::black_box(symbols.map(|symbol| {
+                let name = at(&self.names, symbol).unwrap_or(0);
+                name ^ u32::from(at(&self.lengths, symbol).unwrap_or(0))
+            }));
+            for (position, &addr) in positions.into_iter().zip(addrs) {
+                each(position.and_then(|position| self.found(position, addr)));
             }
         }
     }
@@ -134,9 +147,9 @@ impl<'d> Table<'d> {
         &'t self,
         addrs: &'t [u64],
     ) -> impl Iterator<Item = Option<Found<'t>>> {
-        let mut hint = Spot::default();
+        let mut hint = 0;
         addrs.iter().map(move |&addr| {
-            hint = self.by_address.spot_after(hint, addr)?;
+            hint = self.by_address.position_after(hint, addr)?;
             self.found(hint, addr)
         })
     }
@@ -177,6 +190,7 @@ impl<'d> Table<'d> {
     pub fn memory_use(&self) -> MemoryUse {
         let parts = [
             size_of_val(self.names.as_slice()),
+            size_of_val(self.lengths.as_slice()),
             size_of_val(self.entries.as_slice()),
             size_of_val(self.runs.as_slice()),
             size_of_val(self.objects.as_slice()),
@@ -201,6 +215,7 @@ impl<'d> Table<'d> {
             text: Cow::Owned(self.text.into_owned()),
             ending: self.ending,
             names: self.names,
+            lengths: self.lengths,
             entries: self.entries,
             objects: self.objects,
             runs: self.runs,
@@ -210,10 +225,10 @@ impl<'d> Table<'d> {
     }
 
     #[inline]
-    fn found(&self, spot: Spot, addr: u64) -> Option<Found<'_>> {
-        let (symbol, name, place) = self.by_address.place(spot)?;
+    fn found(&self, position: usize, addr: u64) -> Option<Found<'_>> {
+        let place = self.by_address.place(position)?;
         Some(Found {
-            symbol: Symbol::named(self, symbol, name),
+            symbol: Symbol::new(self, place.symbol),
             place,
             addr,
         })
@@ -231,28 +246,15 @@ impl<'d> Table<'d> {
             .map(|index| Symbol::new(self, index))
     }
 
-    /// Where the name of a symbol is.
-    #[inline]
-    pub(crate) fn place_of_name(&self, index: u32) -> NameAt {
-        NameAt {
-            // What has no name starts behind everything.
-            start: at(&self.names, index).unwrap_or(u32::MAX),
-            length: NameAt::LONG,
-        }
-    }
-
     #[inline]
     pub(crate) fn name_at(&self, index: u32) -> Name<'_> {
-        self.name(self.place_of_name(index))
-    }
-
-    #[inline]
-    pub(crate) fn name(&self, at: NameAt) -> Name<'_> {
-        let start = usize::try_from(at.start).unwrap_or(usize::MAX);
-        let rest = self.text.get(start..).unwrap_or_default();
-        let length = match at.length {
-            NameAt::LONG => self.ending.length(rest),
-            length => usize::from(length),
+        let start = at(&self.names, index).and_then(|start| usize::try_from(start).ok());
+        let rest = start
+            .and_then(|start| self.text.get(start..))
+            .unwrap_or_default();
+        let length = match at(&self.lengths, index) {
+            Some(LONG) | None => self.ending.length(rest),
+            Some(length) => usize::from(length),
         };
         Name::new(rest.get(..length).unwrap_or_default())
     }
