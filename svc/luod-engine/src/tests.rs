@@ -24,7 +24,7 @@ use update::{Event, ItemState, Phase};
 
 use crate::fake::FakeHost;
 use crate::history::History;
-use crate::host::{LoadRequest, UpdateId};
+use crate::host::LoadRequest;
 use crate::mailbox::Mailbox;
 use crate::programs::Programs;
 use crate::state::{OwnSession, Subscription};
@@ -294,31 +294,6 @@ fn an_item_that_cannot_be_preserved_cancels_and_is_named() {
     assert_eq!(content(&fd), "content of arena");
     boot.host.kernel().unpreservable = None;
     boot.prepare().unwrap();
-}
-
-#[test]
-fn an_update_is_called_what_its_caller_calls_it() {
-    let before = Boot::cold();
-    let peer = before.attach(1, "cache");
-    before.keep(&peer, "cache", "arena");
-    for wrong in ["", "two words", "line\nbreak", &"x".repeat(65)] {
-        let refusal = UpdateId::new(wrong).unwrap_err();
-        assert_eq!(refusal.code, Code::InvalidParameter, "{wrong:?}");
-    }
-    let request = LoadRequest {
-        update_id: Some(UpdateId::new("fleet:wave-7.3").unwrap()),
-        ..load_request("liveupdate=on")
-    };
-    before.engine.prepare(&request, SOON, &mut ignore).unwrap();
-    before.engine.execute(SOON, &mut ignore).unwrap_err();
-    let after = Boot::of(before.host.next_boot());
-    let peer = after.attach(1, "cache");
-    after.engine.get_session(&peer, "cache").unwrap();
-    after
-        .engine
-        .finish_service(&peer, &finish("cache", &["arena"]))
-        .unwrap();
-    assert_eq!(after.engine.report().unwrap().update_id, "fleet:wave-7.3");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use luod_api::manager::{self, History, PastUpdate};
 
 use super::*;
+use crate::host::UpdateId;
 
 fn past(boot: &Boot) -> Vec<PastUpdate> {
     boot.engine.history(&History { limit: 10 }).updates
@@ -85,4 +86,29 @@ fn the_last_words_are_said_before_the_jump_and_not_without_one() {
         words.details[0].starts_with("cache: 1 items, "),
         "{words:?}"
     );
+}
+
+#[test]
+fn an_update_is_called_what_its_caller_calls_it() {
+    let before = Boot::cold();
+    let peer = before.attach(1, "cache");
+    before.keep(&peer, "cache", "arena");
+    for wrong in ["", "two words", "line\nbreak", &"x".repeat(65)] {
+        let refusal = UpdateId::new(wrong).unwrap_err();
+        assert_eq!(refusal.code, Code::InvalidParameter, "{wrong:?}");
+    }
+    let request = LoadRequest {
+        update_id: Some(UpdateId::new("fleet:wave-7.3").unwrap()),
+        ..load_request("liveupdate=on")
+    };
+    before.engine.prepare(&request, SOON, &mut ignore).unwrap();
+    before.engine.execute(SOON, &mut ignore).unwrap_err();
+    let after = Boot::of(before.host.next_boot());
+    let peer = after.attach(1, "cache");
+    after.engine.get_session(&peer, "cache").unwrap();
+    after
+        .engine
+        .finish_service(&peer, &finish("cache", &["arena"]))
+        .unwrap();
+    assert_eq!(after.engine.report().unwrap().update_id, "fleet:wave-7.3");
 }
