@@ -7,10 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use luo::{Errno, ShmemFiles, ShmemState};
+use luo_sys::{TMPFS_MAGIC, filesystem_magic};
 use rustix::fs::{FileType, MemfdFlags, Mode, SealFlags, SeekFrom};
 
-/// `TMPFS_MAGIC` of `include/uapi/linux/magic.h`: memfds and tmpfs, not hugetlbfs.
-const TMPFS_MAGIC: i64 = 0x0102_1994;
 /// `MFD_EXEC` (v6.3): the mode is 0777 whatever `vm.memfd_noexec` says.
 const MFD_EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
 
@@ -106,7 +105,7 @@ impl ShmemFiles for Files {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return None;
         }
-        if rustix::fs::fstatfs(file).ok()?.f_type != TMPFS_MAGIC {
+        if filesystem_magic(file).ok()? != TMPFS_MAGIC {
             return None;
         }
         let mut known = self.known.borrow_mut();

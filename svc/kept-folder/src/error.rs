@@ -28,7 +28,7 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
         /// `f_type` of `statfs(2)`.
-        magic: u64,
+        magic: u32,
     },
     /// Some of its files cannot be kept.
     #[error("{}", list(.0))]

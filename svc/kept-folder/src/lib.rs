@@ -28,7 +28,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Mode, OFlags, fstatfs, unlinkat};
+use luo_sys::{TMPFS_MAGIC, filesystem_magic};
+use rustix::fs::{Mode, OFlags, unlinkat};
 
 pub use self::error::Error;
 pub use self::keeping::Keeping;
@@ -39,9 +40,6 @@ use self::tree::{Entry, Kind, State, Tree};
 
 /// Files up to this size are copied to their names; larger ones are linked to.
 pub const COPY_LIMIT_BYTES: u64 = 1 << 20;
-
-/// `TMPFS_MAGIC` of `include/uapi/linux/magic.h`, v7.3.
-const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// A folder whose files are kept.
 #[derive(Debug)]
@@ -256,14 +254,8 @@ impl KeptFolder {
 
 /// Only files of tmpfs can be kept without copying them.
 fn check_tmpfs(path: &Path, root: &OwnedFd) -> Result<(), Error> {
-    let stat = fstatfs(root)
+    let magic = filesystem_magic(root)
         .map_err(|errno| Error::io("asking for its file system", path, errno.into()))?;
-    #[expect(
-        clippy::cast_sign_loss,
-        clippy::cast_possible_truncation,
-        reason = "magic numbers are 32 bits wide in a signed word"
-    )]
-    let magic = u64::from(stat.f_type as u32);
     if magic == TMPFS_MAGIC {
         return Ok(());
     }

@@ -5,13 +5,12 @@
 
 use std::os::fd::BorrowedFd;
 
+use luo_sys::{TMPFS_MAGIC, filesystem_magic};
 use luod_api::{Code, Refusal};
-use rustix::fs::{FileType, SealFlags, fcntl_get_seals, fstat, fstatfs};
+use rustix::fs::{FileType, SealFlags, fcntl_get_seals, fstat};
 
-/// `TMPFS_MAGIC` of `include/uapi/linux/magic.h`, v7.3: memfds are files of it.
-const TMPFS_MAGIC: u64 = 0x0102_1994;
-/// `HUGETLBFS_MAGIC`, same header.
-const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
+/// `HUGETLBFS_MAGIC` (`include/uapi/linux/magic.h`, v7.3).
+const HUGETLBFS_MAGIC: u32 = 0x9584_58f6;
 /// Pages a memfd can have at most to be preserved (`mm/memfd_luo.c`, v7.3: `EFBIG` past it).
 const MAX_BYTES: u64 = (u32::MAX as u64) << 12;
 
@@ -47,13 +46,7 @@ pub(crate) fn check_but_for_its_name(file: BorrowedFd<'_>) -> Result<Preservable
     if let Some(kind) = kind {
         return Err(refuse(kind));
     }
-    let filesystem = fstatfs(file).map_err(|errno| Refusal::new(Code::Internal, errno))?;
-    #[expect(
-        clippy::cast_sign_loss,
-        clippy::cast_possible_truncation,
-        reason = "magic numbers are 32 bits wide in a signed word"
-    )]
-    let magic = u64::from(filesystem.f_type as u32);
+    let magic = filesystem_magic(file).map_err(|errno| Refusal::new(Code::Internal, errno))?;
     match magic {
         HUGETLBFS_MAGIC => return Err(refuse("a memfd of huge pages (MFD_HUGETLB)")),
         TMPFS_MAGIC => {}
