@@ -1,8 +1,11 @@
 //! Which symbol an address is in.
 //!
-//! `order` has the symbols by ascending address, those of one address in the order of the table, and
-//! between them *marks*: places from which on, up to the next symbol, there is nothing. A region that
-//! ends is a mark, and so one search answers both which symbol is nearest and whether it reaches.
+//! Symbols are by ascending address, and between them are *marks*: places from which on, up to the next symbol, there is
+//! nothing. A region that ends is a mark, and so one search answers both which symbol is nearest and whether it reaches.
+//!
+//! They are in *leaves* of sixteen, each with a row of addresses, a row of places of names and so on. Which leaf an address
+//! is in is told by arrays that are so small that they stay in the nearer caches. Rows do not; but once the leaf is known
+//! all of them are asked for at the same time, and none waits for what another says.
 
 use alloc::vec::Vec;
 
@@ -10,38 +13,40 @@ use crate::buckets::Buckets;
 use crate::kind::Kind;
 use crate::region::End;
 
-/// Addresses that are compared at a time, when a bucket has no more of them.
-const BLOCK: usize = 16;
-/// Of an entry: it is a mark.
-const MARK: u32 = 1 << 31;
-/// Of a mark: it is a guess.
-const PAGE: u32 = 1 << 30;
+/// Entries of a leaf.
+const WIDTH: usize = 16;
+/// First addresses of leaves that are compared at a time, when a bucket has no more of them.
+const BLOCK: usize = 4;
+/// Offset of an entry that is not there.
+const VACANT: u32 = u32::MAX;
+/// Place of the name of a mark that is the end of a region.
+const REGION: u32 = u32::MAX;
+/// Place of the name of a mark that is a guess.
+const PAGE: u32 = u32::MAX - 1;
 
-/// Most symbols of a table: entries keep two bits for themselves.
-pub(crate) const MAXIMUM_SYMBOLS: u32 = PAGE;
+/// Names of symbols are before this place of the text.
+pub(crate) const PLACES_END: u32 = PAGE;
+/// Most symbols of a table; keys need one number more than symbols have.
+pub(crate) const MAXIMUM_SYMBOLS: u32 = 1 << 30;
 
-/// A symbol by its number in the table, or a mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry(u32);
+/// Where a name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NamePlace {
+    /// Where in the text it starts.
+    pub(crate) at: u32,
+    /// Its length in bytes; [`LONG`] when its end has to be looked for.
+    pub(crate) length: u8,
+}
 
-impl Entry {
-    #[inline]
-    const fn symbol(self) -> Option<u32> {
-        if self.0 & MARK == 0 {
-            Some(self.0)
-        } else {
-            None
-        }
-    }
+/// Of a name: how long it is has to be looked for.
+pub(crate) const LONG: u8 = u8::MAX;
 
-    /// How a symbol before it ends.
-    #[inline]
-    const fn end(self) -> End {
-        match (self.0 & MARK, self.0 & PAGE) {
-            (0, _) => End::Symbol,
-            (_, 0) => End::Region,
-            _ => End::Page,
-        }
+/// What a symbol before an entry ends at.
+const fn end(place: u32) -> End {
+    match place {
+        REGION => End::Region,
+        PAGE => End::Page,
+        _ => End::Symbol,
     }
 }
 
@@ -103,21 +108,37 @@ impl Key {
     }
 }
 
+/// Offsets, places or numbers: one line of the caches.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Row([u32; WIDTH]);
+
+/// Lengths of names.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
+struct Lengths([u8; WIDTH]);
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AddressIndex {
-    addrs: Vec<u64>,
-    order: Vec<Entry>,
+    /// The first address of each leaf.
+    firsts: Vec<u64>,
+    /// How far from the first address of the leaf each entry is; [`VACANT`] behind the last.
+    offsets: Vec<Row>,
+    /// Where the names of symbols are; of marks what kind they are.
+    places: Vec<Row>,
+    lengths: Vec<Lengths>,
+    /// Numbers of the symbols.
+    numbers: Vec<Row>,
     buckets: Buckets,
 }
 
 /// Where an address is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// Position of the symbol in the order of addresses; of several at one address the first.
+    /// Position of the symbol in the order of addresses.
     pub(crate) position: usize,
-    /// Number of the symbol.
-    pub(crate) symbol: u32,
+    pub(crate) name: NamePlace,
     /// Its address.
     pub(crate) start: u64,
     /// The first address behind it.
@@ -126,160 +147,238 @@ pub(crate) struct Place {
     pub(crate) ends_at: End,
 }
 
-impl AddressIndex {
+/// An index in the making, of entries whose addresses do not descend. Of symbols at one address the *last* one is found.
+#[derive(Debug)]
+pub(crate) struct Maker {
+    index: AddressIndex,
+    /// The leaf that entries are added to, and how many it has.
+    offsets: Row,
+    places: Row,
+    lengths: Lengths,
+    numbers: Row,
+    first: u64,
+    count: usize,
+}
+
+impl Maker {
     pub(crate) fn with_capacity(entries: usize) -> Self {
+        let leaves = entries / WIDTH;
         Self {
-            addrs: Vec::with_capacity(entries),
-            order: Vec::with_capacity(entries),
-            buckets: Buckets::default(),
+            index: AddressIndex {
+                firsts: Vec::with_capacity(leaves),
+                offsets: Vec::with_capacity(leaves),
+                places: Vec::with_capacity(leaves),
+                lengths: Vec::with_capacity(leaves),
+                numbers: Vec::with_capacity(leaves),
+                buckets: Buckets::default(),
+            },
+            offsets: Row([VACANT; WIDTH]),
+            places: Row([REGION; WIDTH]),
+            lengths: Lengths([0; WIDTH]),
+            numbers: Row([0; WIDTH]),
+            first: 0,
+            count: 0,
         }
     }
 
-    /// Appends a symbol; addresses must not descend.
-    pub(crate) fn push_symbol(&mut self, addr: u64, index: u32) {
-        self.push(addr, Entry(index & !MARK));
+    /// Adds a symbol.
+    #[inline]
+    pub(crate) fn symbol(&mut self, addr: u64, number: u32, name: NamePlace) {
+        self.add(addr, number, name);
     }
 
-    /// Appends a mark.
-    pub(crate) fn push_mark(&mut self, addr: u64, end: End) {
-        self.push(
-            addr,
-            Entry(if end == End::Page { MARK | PAGE } else { MARK }),
-        );
+    /// Adds a mark; before the symbols of its address.
+    pub(crate) fn mark(&mut self, addr: u64, end: End) {
+        let at = if end == End::Page { PAGE } else { REGION };
+        self.add(addr, 0, NamePlace { at, length: 0 });
     }
 
-    fn push(&mut self, addr: u64, entry: Entry) {
-        self.addrs.push(addr);
-        self.order.push(entry);
+    #[inline]
+    fn add(&mut self, addr: u64, number: u32, name: NamePlace) {
+        let offset = addr.wrapping_sub(self.first);
+        if self.count >= WIDTH || self.count == 0 || offset >= u64::from(VACANT) {
+            self.leaf(addr);
+        }
+        // What does not fit in an offset has become the first of a leaf.
+        let offset = u32::try_from(addr.wrapping_sub(self.first)).unwrap_or(VACANT);
+        let at = self.count;
+        if let (Some(to_offset), Some(to_place), Some(to_length), Some(to_number)) = (
+            self.offsets.0.get_mut(at),
+            self.places.0.get_mut(at),
+            self.lengths.0.get_mut(at),
+            self.numbers.0.get_mut(at),
+        ) {
+            (*to_offset, *to_place) = (offset, name.at);
+            (*to_length, *to_number) = (name.length, number);
+        }
+        self.count = at.saturating_add(1);
+    }
+
+    /// Ends a leaf and begins the next.
+    fn leaf(&mut self, addr: u64) {
+        if self.count > 0 {
+            self.index.firsts.push(self.first);
+            self.index.offsets.push(self.offsets);
+            self.index.places.push(self.places);
+            self.index.lengths.push(self.lengths);
+            self.index.numbers.push(self.numbers);
+            self.offsets = Row([VACANT; WIDTH]);
+            self.count = 0;
+        }
+        self.first = addr;
     }
 
     /// Ends the making.
-    pub(crate) fn finish(&mut self) {
-        self.buckets = Buckets::new(&self.addrs);
-        self.order.shrink_to_fit();
-        self.addrs.shrink_to_fit();
+    pub(crate) fn finish(mut self) -> AddressIndex {
+        self.leaf(0);
+        let mut index = self.index;
+        index.buckets = Buckets::new(&index.firsts);
+        index.firsts.shrink_to_fit();
+        index.offsets.shrink_to_fit();
+        index.places.shrink_to_fit();
+        index.lengths.shrink_to_fit();
+        index.numbers.shrink_to_fit();
+        index
     }
+}
 
-    /// The symbol at a position of the order; `None` for a mark.
+impl AddressIndex {
+    /// The leaf of the last entry that is not above `addr`.
     #[inline]
-    pub(crate) fn symbol_at(&self, position: usize) -> Option<u32> {
-        self.order.get(position)?.symbol()
-    }
-
-    /// The address at a position of the order.
-    #[inline]
-    pub(crate) fn address_at(&self, position: usize) -> Option<u64> {
-        self.addrs.get(position).copied()
-    }
-
-    /// The positions among which the last address not above `addr` is sought by [`Self::position_in`].
-    #[inline]
-    pub(crate) fn range(&self, addr: u64) -> Option<(usize, usize)> {
-        self.buckets.range(addr)
-    }
-
-    /// The last position that is not above `addr`.
-    #[inline]
-    pub(crate) fn position_in(&self, (low, high): (usize, usize), addr: u64) -> Option<usize> {
-        let addrs = self.addrs.get(low..)?;
-        let count = match addrs.first_chunk::<BLOCK>() {
+    pub(crate) fn leaf(&self, addr: u64) -> Option<usize> {
+        let (low, high) = self.buckets.range(addr)?;
+        let firsts = self.firsts.get(low..)?;
+        let count = match firsts.first_chunk::<BLOCK>() {
             // What is behind the bucket is above the address, and does no harm.
-            Some(addrs) if high.saturating_sub(low) <= BLOCK => not_above(addrs, addr),
+            Some(firsts) if high.saturating_sub(low) <= BLOCK => {
+                let counts = firsts.iter().map(|&it| usize::from(it <= addr));
+                counts.fold(0, usize::wrapping_add)
+            }
             _ => {
-                let addrs = addrs.get(..high.saturating_sub(low)).unwrap_or(addrs);
-                addrs.partition_point(|&it| it <= addr)
+                let firsts = firsts.get(..high.saturating_sub(low)).unwrap_or(firsts);
+                firsts.partition_point(|&it| it <= addr)
             }
         };
-        low.checked_add(count)?.checked_sub(1)
+        let leaf = low.checked_add(count)?.checked_sub(1)?;
+        self.touch(leaf);
+        Some(leaf)
     }
 
-    /// The last position that is not above `addr`.
+    /// The same, for an address that is likely a little behind those of the leaf `hint`.
     #[inline]
-    pub(crate) fn position(&self, addr: u64) -> Option<usize> {
-        let range = self.range(addr)?;
-        // What is at the position is asked for next, and is near: memory is asked for it while addresses are compared.
-        core::hint::black_box(self.order.get(range.0).copied());
-        self.position_in(range, addr)
-    }
-
-    /// The same, for an address that is likely a little behind that of `hint`.
-    #[inline]
-    pub(crate) fn position_after(&self, hint: usize, addr: u64) -> Option<usize> {
-        if self.address_at(hint).is_none_or(|it| it > addr) {
-            return self.position(addr);
-        }
-        let mut low = hint;
-        for _ in 0..BLOCK {
-            let next = low.saturating_add(1);
-            if self.address_at(next).is_none_or(|it| it > addr) {
-                return Some(low);
+    pub(crate) fn leaf_after(&self, hint: usize, addr: u64) -> Option<usize> {
+        let near = self.firsts.get(hint..).and_then(<[u64]>::first_chunk::<3>);
+        match near {
+            Some(&[first, next, after]) if first <= addr && addr < after => {
+                Some(hint.wrapping_add(usize::from(next <= addr)))
             }
-            low = next;
+            _ => self.leaf(addr),
         }
-        self.position(addr)
     }
 
-    /// What is at a position, unless it is a mark.
+    /// Has memory asked for all that is read of a leaf.
     #[inline]
-    pub(crate) fn place(&self, position: usize) -> Option<Place> {
-        let start = self.address_at(position)?;
-        let symbol = self.symbol_at(position)?;
-        let next = position.checked_add(1)?;
-        let (end, ends_at) = match self.address_at(next).zip(self.order.get(next)) {
-            Some((end, entry)) => (end, entry.end()),
-            None => (u64::MAX, End::Region),
+    fn touch(&self, leaf: usize) {
+        let place = self.places.get(leaf).map_or(0, |row| row.0[0]);
+        let length = self.lengths.get(leaf).map_or(0, |row| row.0[0]);
+        core::hint::black_box((place, length));
+    }
+
+    /// What is at `addr`, whose leaf this is; `None` when a mark is nearer than any symbol.
+    #[inline]
+    pub(crate) fn place_in(&self, leaf: usize, addr: u64) -> Option<Place> {
+        let first = *self.firsts.get(leaf)?;
+        let offsets = &self.offsets.get(leaf)?.0;
+        let offset =
+            u32::try_from(addr.wrapping_sub(first)).map_or(VACANT - 1, |it| it.min(VACANT - 1));
+        let slot = not_above(offsets, offset).checked_sub(1)?;
+        let places = &self.places.get(leaf)?.0;
+        let name = NamePlace {
+            at: *places.get(slot)?,
+            length: *self.lengths.get(leaf)?.0.get(slot)?,
         };
-        let (position, symbol) = self.first_alias(position, symbol, start);
+        if end(name.at) != End::Symbol {
+            return None;
+        }
+        let next = slot.wrapping_add(1);
+        let (end, ends_at) = match offsets.get(next).zip(places.get(next)) {
+            Some((&offset, &place)) if offset != VACANT => {
+                (first.wrapping_add(u64::from(offset)), end(place))
+            }
+            _ => self.first_of(leaf.wrapping_add(1)),
+        };
         Some(Place {
-            position,
-            symbol,
-            start,
+            position: leaf.wrapping_mul(WIDTH).wrapping_add(slot),
+            name,
+            start: first.wrapping_add(u64::from(*offsets.get(slot)?)),
             end,
             ends_at,
         })
     }
 
-    /// The first position with the address of the symbol at `position`, and its symbol.
-    #[inline]
-    fn first_alias(&self, position: usize, symbol: u32, addr: u64) -> (usize, u32) {
-        let mut first = (position, symbol);
-        // There are seldom more than two; but a file may say that all symbols are one.
-        for _ in 0..BLOCK {
-            let before = first.0.checked_sub(1);
-            let symbol = before.and_then(|before| self.symbol_at(before));
-            match before.zip(symbol) {
-                Some(before) if self.address_at(before.0) == Some(addr) => first = before,
-                _ => return first,
-            }
-        }
-        self.first_of_many(first, addr)
+    /// Where the first entry of a leaf is, and what ends there.
+    fn first_of(&self, leaf: usize) -> (u64, End) {
+        let place = self.places.get(leaf).map(|row| end(row.0[0]));
+        let first = self.firsts.get(leaf).copied().zip(place);
+        first.unwrap_or((u64::MAX, End::Region))
     }
 
-    #[cold]
-    fn first_of_many(&self, first: (usize, u32), addr: u64) -> (usize, u32) {
-        let addrs = self.addrs.get(..first.0).unwrap_or_default();
-        let mut position = addrs.partition_point(|&it| it < addr);
-        // At most one mark of the same address is before the symbols of it.
-        if self.symbol_at(position).is_none() {
-            position = position.saturating_add(1);
+    /// Number of the symbol at a position.
+    #[inline]
+    pub(crate) fn number(&self, position: usize) -> u32 {
+        let row = self.numbers.get(position / WIDTH);
+        row.and_then(|row| row.0.get(position % WIDTH))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// The symbol before that of a position, if it has the same address: its position and name.
+    pub(crate) fn before(&self, position: usize) -> Option<(usize, NamePlace)> {
+        let before = self.previous(position)?;
+        let at = |row: &[Row]| Some(*row.get(before / WIDTH)?.0.get(before % WIDTH)?);
+        let name = NamePlace {
+            at: at(&self.places)?,
+            length: *self.lengths.get(before / WIDTH)?.0.get(before % WIDTH)?,
+        };
+        let is_same = self.address(before) == self.address(position);
+        (is_same && end(name.at) == End::Symbol).then_some((before, name))
+    }
+
+    fn previous(&self, position: usize) -> Option<usize> {
+        if !position.is_multiple_of(WIDTH) {
+            return position.checked_sub(1);
         }
-        self.symbol_at(position)
-            .map_or(first, |symbol| (position, symbol))
+        let leaf = (position / WIDTH).checked_sub(1)?;
+        let used = not_above(&self.offsets.get(leaf)?.0, VACANT - 1);
+        leaf.checked_mul(WIDTH)?.checked_add(used)?.checked_sub(1)
+    }
+
+    fn address(&self, position: usize) -> Option<u64> {
+        let leaf = position / WIDTH;
+        let offset = *self.offsets.get(leaf)?.0.get(position % WIDTH)?;
+        Some(self.firsts.get(leaf)?.wrapping_add(u64::from(offset)))
     }
 
     /// Bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.addrs.as_slice())
-            .saturating_add(size_of_val(self.order.as_slice()))
-            .saturating_add(self.buckets.bytes())
+        let parts = [
+            size_of_val(self.firsts.as_slice()),
+            size_of_val(self.offsets.as_slice()),
+            size_of_val(self.places.as_slice()),
+            size_of_val(self.lengths.as_slice()),
+            size_of_val(self.numbers.as_slice()),
+            self.buckets.bytes(),
+        ];
+        parts.into_iter().fold(0, usize::saturating_add)
     }
 }
 
-/// How many of sorted addresses are not above `addr`, in steps that the processor need not guess.
+/// How many of ascending offsets are not above `offset`, in steps that the processor need not guess.
 #[inline]
-fn not_above(addrs: &[u64; BLOCK], addr: u64) -> usize {
-    addrs
-        .iter()
-        .map(|&it| usize::from(it <= addr))
-        .fold(0, usize::wrapping_add)
+fn not_above(offsets: &[u32; WIDTH], offset: u32) -> usize {
+    let counts = offsets.iter().map(|&it| u32::from(it <= offset));
+    usize::try_from(counts.fold(0, u32::wrapping_add)).unwrap_or(WIDTH)
 }
+
+#[cfg(test)]
+mod tests;

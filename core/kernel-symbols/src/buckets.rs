@@ -1,13 +1,13 @@
 //! Where in a long sorted list an address is, nearly: one step instead of a search by halves.
 //!
 //! The addresses of a kernel are in a few *segments* (the kernel, modules, perhaps programs), and in each they are spread
-//! so evenly that it can be divided into buckets of equal width, of which each has some eight addresses. Where they are not,
+//! so evenly that it can be divided into buckets of equal width, of which each has one or two addresses. Where they are not,
 //! a bucket has many, and is searched by halves.
 
 use alloc::vec::Vec;
 
-/// Addresses in a bucket, on average; the buckets of a table take half a byte for each of its symbols.
-const PER_BUCKET: usize = 8;
+/// Addresses in a bucket, at least, on average.
+const PER_BUCKET: usize = 1;
 /// Segments that are looked through one by one.
 const SEGMENTS: usize = 16;
 /// Free space that makes two segments of what is before and behind it.

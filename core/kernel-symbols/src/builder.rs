@@ -3,13 +3,15 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use crate::address_index::{AddressIndex, Key, MAXIMUM_SYMBOLS};
+use crate::address_index::{
+    AddressIndex, Key, LONG, MAXIMUM_SYMBOLS, Maker, NamePlace, PLACES_END,
+};
 use crate::key_sort;
 use crate::kind::Kind;
 use crate::name::{Ending, is_mapping_symbol};
 use crate::object::ObjectKind;
 use crate::region::{End, Region, page_end};
-use crate::table::{LONG, ObjectEntry, Run, Table, TableEntry};
+use crate::table::{ObjectEntry, Run, Table, TableEntry};
 
 /// Symbols that livepatch modules have for those of other objects: no address is in them.
 const KLP_SYMBOL: &[u8] = b".klp.sym.";
@@ -25,6 +27,8 @@ enum Origin {
 #[derive(Debug)]
 pub(crate) struct Builder<'d> {
     table: Table<'d>,
+    /// How long the names of symbols are, or [`LONG`].
+    lengths: Vec<u8>,
     /// Symbols that an address can be in.
     keys: Vec<Key>,
     /// Regions that are known, by object.
@@ -41,7 +45,6 @@ impl<'d> Builder<'d> {
             text: Cow::Borrowed(&[]),
             ending,
             names: Vec::with_capacity(capacity),
-            lengths: Vec::with_capacity(capacity),
             entries: Vec::new(),
             objects: Vec::new(),
             runs: Vec::new(),
@@ -50,6 +53,7 @@ impl<'d> Builder<'d> {
         };
         Self {
             table,
+            lengths: Vec::with_capacity(capacity),
             keys: Vec::with_capacity(capacity),
             regions: Vec::new(),
             object: 0,
@@ -101,11 +105,11 @@ impl<'d> Builder<'d> {
     fn add(&mut self, entry: TableEntry, name_at: u32, name: &[u8], origin: Origin) -> bool {
         let table = &mut self.table;
         let index = u32::try_from(table.names.len()).unwrap_or(u32::MAX);
-        if index >= MAXIMUM_SYMBOLS {
+        if index >= MAXIMUM_SYMBOLS || name_at >= PLACES_END {
             return false;
         }
         table.names.push(name_at);
-        table.lengths.push(u8::try_from(name.len()).unwrap_or(LONG));
+        self.lengths.push(u8::try_from(name.len()).unwrap_or(LONG));
         let TableEntry { addr, kind } = entry;
         let is_elsewhere =
             origin == Origin::Text && kind.letter() == '?' && name.starts_with(KLP_SYMBOL);
@@ -123,7 +127,6 @@ impl<'d> Builder<'d> {
         self.table.by_address = self.index(&keys);
         let table = &mut self.table;
         table.names.shrink_to_fit();
-        table.lengths.shrink_to_fit();
         table.entries.shrink_to_fit();
         self.table
     }
@@ -159,24 +162,44 @@ impl<'d> Builder<'d> {
     }
 
     fn index(&self, keys: &[Key]) -> AddressIndex {
-        let mut index = AddressIndex::with_capacity(keys.len());
-        let mut last_mark = None;
-        for (at, key) in keys.iter().enumerate() {
-            let Some(symbol) = key.index() else {
-                if last_mark.replace(key.addr) != Some(key.addr) {
-                    index.push_mark(key.addr, End::Region);
-                }
-                continue;
+        let mut index = Maker::with_capacity(keys.len());
+        let mut keys = keys;
+        while let Some(first) = keys.first() {
+            let addr = first.addr;
+            let same = keys.iter().take_while(|key| key.addr == addr).count();
+            let Some((same, rest)) = keys.split_at_checked(same) else {
+                break;
             };
-            index.push_symbol(key.addr, symbol);
-            let next = keys.get(at.saturating_add(1));
-            let end = page_end(key.addr);
-            if next.is_none_or(|next| end < next.addr) && self.is_last(*key, next) {
-                index.push_mark(end, End::Page);
+            keys = rest;
+            if first.index().is_none() {
+                index.mark(addr, End::Region);
+            }
+            // Of symbols at one address the kernel finds the first of the table, and the index the last one it is given.
+            for key in same.iter().rev() {
+                if let Some(number) = key.index() {
+                    index.symbol(addr, number, self.name_place(number));
+                }
+            }
+            let (last, next) = (same.last(), rest.first());
+            let end = page_end(addr);
+            if let Some(&last) = last.filter(|last| last.index().is_some())
+                && next.is_none_or(|next| end < next.addr)
+                && self.is_last(last, next)
+            {
+                index.mark(end, End::Page);
             }
         }
-        index.finish();
-        index
+        index.finish()
+    }
+
+    #[inline]
+    fn name_place(&self, number: u32) -> NamePlace {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let place = self.table.names.get(number);
+        NamePlace {
+            at: place.copied().unwrap_or(0),
+            length: self.lengths.get(number).copied().unwrap_or(LONG),
+        }
     }
 
     /// Whether what follows a symbol may be in another region, of which nothing is known.

@@ -3,13 +3,18 @@
 //! Symbols of vmlinux come sorted, and in front. Those of modules are in many short runs, which a sort by comparison makes
 //! little use of; but they are within a few hundred megabytes, and sorted by a few digits.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use crate::address_index::Key;
 
-const DIGIT_BITS: u32 = 11;
+/// Most bits of a digit: a pass more takes longer than places that do not fit in the nearest cache.
+const DIGIT_BITS: u32 = 14;
 const DIGITS: usize = 1 << DIGIT_BITS;
+/// Digits of an address, which is no farther from the least than [`u32::MAX`].
+const PASSES: u32 = 3;
 /// For fewer keys, or ones farther apart, comparing is faster.
 const LEAST: usize = 4096;
-const MOST_BITS: u32 = 4 * DIGIT_BITS;
 
 /// Sorts keys; those of one address stay in their order, which is that of the table, and marks are before symbols.
 pub(crate) fn sort(keys: &mut [Key]) {
@@ -31,55 +36,64 @@ pub(crate) fn sort(keys: &mut [Key]) {
 }
 
 /// Sorts by the address only, stably; leaves the keys as they are when they are too far apart.
+///
+/// What is moved about is the distance from the least address, with the number of the key below it: half of a key, and
+/// all of them stay in the second cache.
 fn by_digits(keys: &mut [Key]) {
-    let least = keys.iter().map(|key| key.addr).min().unwrap_or(0);
-    let most = keys.iter().map(|key| key.addr).max().unwrap_or(0);
-    let bits = u64::BITS.saturating_sub(most.wrapping_sub(least).leading_zeros());
-    if bits > MOST_BITS {
+    let (least, most) = keys.iter().fold((u64::MAX, 0), |(least, most), key| {
+        (key.addr.min(least), key.addr.max(most))
+    });
+    if u32::try_from(most.wrapping_sub(least)).is_err() || u32::try_from(keys.len()).is_err() {
         return;
     }
-    let mut other = keys.to_vec();
-    // An even number of passes ends where it began.
-    for pass in 0..bits.div_ceil(DIGIT_BITS).next_multiple_of(2) {
-        let shift = pass.saturating_mul(DIGIT_BITS);
-        let digit = |key: &Key| {
-            let digit = key.addr.wrapping_sub(least).checked_shr(shift);
-            usize::try_from(digit.unwrap_or(0)).unwrap_or(0) & DIGITS.wrapping_sub(1)
-        };
-        if pass.is_multiple_of(2) {
-            distribute(keys, &mut other, digit);
-        } else {
-            distribute(&other, keys, digit);
+    let bits = u64::BITS.saturating_sub(most.wrapping_sub(least).leading_zeros());
+    let passes = bits.div_ceil(DIGIT_BITS).clamp(1, PASSES);
+    let digit_bits = bits.div_ceil(passes);
+    let packed = keys.iter().zip(0_u64..);
+    let mut packed: Vec<u64> = packed
+        .map(|(key, number)| key.addr.wrapping_sub(least) << 32 | number)
+        .collect();
+    let mut other = vec![0; packed.len()];
+    for pass in 0..passes {
+        let shift = u32::BITS.wrapping_add(pass.wrapping_mul(digit_bits));
+        distribute(&packed, &mut other, shift, digit_bits);
+        core::mem::swap(&mut packed, &mut other);
+    }
+    let from = keys.to_vec();
+    for (key, packed) in keys.iter_mut().zip(packed) {
+        let number = usize::try_from(packed & u64::from(u32::MAX)).unwrap_or(usize::MAX);
+        if let Some(from) = from.get(number) {
+            *key = *from;
         }
     }
 }
 
-/// Puts keys in the order of a digit, those of one digit in their order.
-fn distribute(from: &[Key], to: &mut [Key], digit_fn: impl Fn(&Key) -> usize) {
-    let mut places = [0_usize; DIGITS];
-    for key in from {
-        if let Some(count) = places.get_mut(digit_fn(key)) {
-            *count = count.saturating_add(1);
+/// Puts words in the order of a digit, those of one digit in their order.
+fn distribute(from: &[u64], to: &mut [u64], shift: u32, bits: u32) {
+    let mask = (1_u64 << bits).wrapping_sub(1);
+    let digit = |word: u64| usize::try_from(word >> shift & mask).unwrap_or(0) % DIGITS;
+    let mut places = [0_u32; DIGITS];
+    for &word in from {
+        if let Some(count) = places.get_mut(digit(word)) {
+            *count = count.wrapping_add(1);
         }
     }
-    let mut next = 0_usize;
+    let mut next = 0_u32;
     for place in &mut places {
-        next = next.saturating_add(core::mem::replace(place, next));
+        next = next.wrapping_add(core::mem::replace(place, next));
     }
-    for key in from {
-        if let Some(place) = places.get_mut(digit_fn(key)) {
-            if let Some(target) = to.get_mut(*place) {
-                *target = *key;
+    for &word in from {
+        if let Some(place) = places.get_mut(digit(word)) {
+            if let Some(target) = to.get_mut(usize::try_from(*place).unwrap_or(usize::MAX)) {
+                *target = word;
             }
-            *place = place.saturating_add(1);
+            *place = place.wrapping_add(1);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::vec::Vec;
-
     use proptest::prelude::*;
 
     use super::*;

@@ -31,7 +31,9 @@ impl NameIndex {
         for (index, next) in (0..count).zip(&mut next).rev() {
             let name = name_fn(index);
             let is_same = |other: &u32| name_fn(*other) == name;
-            let entry = first.entry(hash(index), is_same, |other| hash(*other));
+            let entry = first.entry(hasher.hash_one(name.as_bytes()), is_same, |other| {
+                hash(*other)
+            });
             match entry {
                 hashbrown::hash_table::Entry::Occupied(mut head) => {
                     *next = *head.get();

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::address_index::Place;
+use crate::address_index::{NamePlace, Place};
 use crate::kind::Kind;
 use crate::name::Name;
 use crate::object::Object;
@@ -14,11 +14,17 @@ use crate::table::Table;
 pub struct Symbol<'t> {
     table: &'t Table<'t>,
     index: u32,
+    /// Where its name is, when that is known.
+    name: Option<NamePlace>,
 }
 
 impl<'t> Symbol<'t> {
     pub(crate) const fn new(table: &'t Table<'t>, index: u32) -> Self {
-        Self { table, index }
+        Self {
+            table,
+            index,
+            name: None,
+        }
     }
 
     /// Its number in the untouched table, from 0. In the table of a module this is its number in the ELF symbol
@@ -32,7 +38,10 @@ impl<'t> Symbol<'t> {
     #[must_use]
     #[inline]
     pub fn name(self) -> Name<'t> {
-        self.table.name_at(self.index)
+        match self.name {
+            Some(name) => self.table.name(name),
+            None => self.table.name_at(self.index),
+        }
     }
 
     /// Its address.
@@ -67,9 +76,9 @@ impl fmt::Debug for Symbol<'_> {
 }
 
 /// The symbol that an address is in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Found<'t> {
-    pub(crate) symbol: Symbol<'t>,
+    pub(crate) table: &'t Table<'t>,
     pub(crate) place: Place,
     pub(crate) addr: u64,
 }
@@ -78,8 +87,8 @@ impl<'t> Found<'t> {
     /// The symbol: of those with its address the first in the order of the table.
     #[must_use]
     #[inline]
-    pub const fn symbol(&self) -> Symbol<'t> {
-        self.symbol
+    pub fn symbol(&self) -> Symbol<'t> {
+        symbol(self.table, self.place.position, self.place.name)
     }
 
     /// Its address.
@@ -114,8 +123,32 @@ impl<'t> Found<'t> {
 
     /// The other symbols of its address, in the order of the table.
     pub fn aliases(&self) -> impl Iterator<Item = Symbol<'t>> + 't {
-        let after = self.place.position.saturating_add(1);
-        self.symbol.table.symbols_from(after, self.place.start)
+        let (table, mut position) = (self.table, self.place.position);
+        core::iter::from_fn(move || {
+            let (before, name) = table.by_address.before(position)?;
+            position = before;
+            Some(symbol(table, before, name))
+        })
+    }
+}
+
+/// The symbol at a position of the index of addresses.
+#[inline]
+fn symbol<'t>(table: &'t Table<'t>, position: usize, name: NamePlace) -> Symbol<'t> {
+    Symbol {
+        table,
+        index: table.by_address.number(position),
+        name: Some(name),
+    }
+}
+
+impl fmt::Debug for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found")
+            .field("symbol", &self.symbol())
+            .field("place", &self.place)
+            .field("addr", &format_args!("{:#x}", self.addr))
+            .finish()
     }
 }
 
@@ -123,8 +156,8 @@ impl fmt::Display for Found<'_> {
     /// As the kernel prints it, `name+0xoffset/0xsize [module]` (`sprint_symbol`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (offset, size) = (self.offset_bytes(), self.size_bytes());
-        write!(f, "{}+{offset:#x}/{size:#x}", self.symbol.name())?;
-        let object = self.symbol.object();
+        write!(f, "{}+{offset:#x}/{size:#x}", self.symbol().name())?;
+        let object = self.symbol().object();
         if object.kind == crate::ObjectKind::Vmlinux {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use crate::address_index::AddressIndex;
+use crate::address_index::{AddressIndex, LONG, NamePlace};
 use crate::kallsyms::line;
 use crate::kind::Kind;
 use crate::name::{Ending, Name};
@@ -13,7 +13,7 @@ use crate::symbol::{Found, Symbol};
 
 /// Symbols of one or more objects, in the order of the kernel, with indexes beside it.
 ///
-/// Takes 17.5 bytes for each symbol of text, and the text itself, which stays as it is: letters and addresses are read from
+/// Takes 18 bytes for each symbol of text, and the text itself, which stays as it is: letters and addresses are read from
 /// it. Those of ELF files take 16 more. See [`Table::memory_use`].
 #[derive(Clone, Debug)]
 pub struct Table<'d> {
@@ -21,8 +21,6 @@ pub struct Table<'d> {
     pub(crate) ending: Ending,
     /// Where in `text` names start.
     pub(crate) names: Vec<u32>,
-    /// How long names are; [`LONG`] for those that are no shorter.
-    pub(crate) lengths: Vec<u8>,
     /// What text does not say of symbols; empty for text.
     pub(crate) entries: Vec<TableEntry>,
     pub(crate) objects: Vec<ObjectEntry>,
@@ -31,9 +29,6 @@ pub struct Table<'d> {
     pub(crate) by_address: AddressIndex,
     pub(crate) by_name: Option<NameIndex>,
 }
-
-/// Length of names whose end has to be looked for.
-pub(crate) const LONG: u8 = u8::MAX;
 
 /// Address and kind of a symbol that is not from text.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +101,7 @@ impl<'d> Table<'d> {
     #[must_use]
     #[inline]
     pub fn lookup(&self, addr: u64) -> Option<Found<'_>> {
-        self.found(self.by_address.position(addr)?, addr)
+        self.found(self.by_address.leaf(addr)?, addr)
     }
 
     /// Looks up addresses in any order, and gives what was found to `each` in that order. Faster than one by one,
@@ -116,26 +111,12 @@ impl<'d> Table<'d> {
         // In steps: what one step needs of memory is independent of the other addresses, and the processor asks for all of
         // it at a time.
         for addrs in addrs.chunks(BATCH) {
-            let mut ranges = [None; BATCH];
-            for (range, &addr) in ranges.iter_mut().zip(addrs) {
-                *range = self.by_address.range(addr);
+            let mut leaves = [None; BATCH];
+            for (leaf, &addr) in leaves.iter_mut().zip(addrs) {
+                *leaf = self.by_address.leaf(addr);
             }
-            let mut positions = [None; BATCH];
-            for ((position, range), &addr) in positions.iter_mut().zip(ranges).zip(addrs) {
-                *position = range.and_then(|range| self.by_address.position_in(range, addr));
-            }
-            let mut symbols = [0; BATCH];
-            for (symbol, position) in symbols.iter_mut().zip(positions) {
-                let found = position.and_then(|position| self.by_address.symbol_at(position));
-                *symbol = found.unwrap_or(0);
-            }
-            // Where names are is needed by whoever asks for one, which is nearly everybody.
-            core::hint::black_box(symbols.map(|symbol| {
-                let name = at(&self.names, symbol).unwrap_or(0);
-                name ^ u32::from(at(&self.lengths, symbol).unwrap_or(0))
-            }));
-            for (position, &addr) in positions.into_iter().zip(addrs) {
-                each(position.and_then(|position| self.found(position, addr)));
+            for (leaf, &addr) in leaves.into_iter().zip(addrs) {
+                each(leaf.and_then(|leaf| self.found(leaf, addr)));
             }
         }
     }
@@ -149,7 +130,7 @@ impl<'d> Table<'d> {
     ) -> impl Iterator<Item = Option<Found<'t>>> {
         let mut hint = 0;
         addrs.iter().map(move |&addr| {
-            hint = self.by_address.position_after(hint, addr)?;
+            hint = self.by_address.leaf_after(hint, addr)?;
             self.found(hint, addr)
         })
     }
@@ -190,7 +171,6 @@ impl<'d> Table<'d> {
     pub fn memory_use(&self) -> MemoryUse {
         let parts = [
             size_of_val(self.names.as_slice()),
-            size_of_val(self.lengths.as_slice()),
             size_of_val(self.entries.as_slice()),
             size_of_val(self.runs.as_slice()),
             size_of_val(self.objects.as_slice()),
@@ -215,7 +195,6 @@ impl<'d> Table<'d> {
             text: Cow::Owned(self.text.into_owned()),
             ending: self.ending,
             names: self.names,
-            lengths: self.lengths,
             entries: self.entries,
             objects: self.objects,
             runs: self.runs,
@@ -225,36 +204,33 @@ impl<'d> Table<'d> {
     }
 
     #[inline]
-    fn found(&self, position: usize, addr: u64) -> Option<Found<'_>> {
-        let place = self.by_address.place(position)?;
+    fn found(&self, leaf: usize, addr: u64) -> Option<Found<'_>> {
+        let place = self.by_address.place_in(leaf, addr)?;
         Some(Found {
-            symbol: Symbol::new(self, place.symbol),
+            table: self,
             place,
             addr,
         })
     }
 
-    /// Symbols from a position of the order of addresses on that have this address.
-    pub(crate) fn symbols_from(
-        &self,
-        position: usize,
-        addr: u64,
-    ) -> impl Iterator<Item = Symbol<'_>> {
-        (position..)
-            .map_while(|position| self.by_address.symbol_at(position))
-            .take_while(move |&index| self.address_at(index) == addr)
-            .map(|index| Symbol::new(self, index))
+    #[inline]
+    pub(crate) fn name_at(&self, index: u32) -> Name<'_> {
+        let place = at(&self.names, index);
+        self.name(NamePlace {
+            at: place.unwrap_or(u32::MAX),
+            length: LONG,
+        })
     }
 
     #[inline]
-    pub(crate) fn name_at(&self, index: u32) -> Name<'_> {
-        let start = at(&self.names, index).and_then(|start| usize::try_from(start).ok());
+    pub(crate) fn name(&self, place: NamePlace) -> Name<'_> {
+        let start = usize::try_from(place.at).ok();
         let rest = start
             .and_then(|start| self.text.get(start..))
             .unwrap_or_default();
-        let length = match at(&self.lengths, index) {
-            Some(LONG) | None => self.ending.length(rest),
-            Some(length) => usize::from(length),
+        let length = match place.length {
+            LONG => self.ending.length(rest),
+            length => usize::from(length),
         };
         Name::new(rest.get(..length).unwrap_or_default())
     }

@@ -46,7 +46,7 @@ impl<'t> Line<'t> {
         let (module, tail_bytes) = match tail {
             [] => (&[][..], 0),
             [b'\n', ..] => (&[][..], 1),
-            [b'\t', b'[', tail @ ..] => match tail.strip_prefix(expected) {
+            [b'\t', b'[', tail @ ..] => match behind(tail, expected) {
                 Some([b']', b'\n', ..]) if !expected.is_empty() => {
                     (expected, expected.len().saturating_add(4))
                 }
@@ -79,6 +79,23 @@ pub(crate) fn before(text: &[u8], name_at: usize) -> Option<(u64, Kind)> {
         .take_while(|byte| byte.is_ascii_hexdigit());
     let digits = head.get(head.len().checked_sub(digits.count())?..)?;
     Some((digits_value(digits).0, Kind::of_letter(*letter)))
+}
+
+/// What is behind a module's name, if the text starts with it. Names are short: calling `memcmp` takes longer.
+#[inline]
+fn behind<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
+    let (start, behind) = text.split_at_checked(name.len())?;
+    let (words, bytes) = name.as_chunks::<8>();
+    let (start_words, start_bytes) = start.as_chunks::<8>();
+    let same_words = words
+        .iter()
+        .zip(start_words)
+        .all(|(one, other)| one == other);
+    let same_bytes = bytes
+        .iter()
+        .zip(start_bytes)
+        .all(|(one, other)| one == other);
+    (same_words && same_bytes).then_some(behind)
 }
 
 /// A module's name up to its bracket, and the length of the line from its tab on.

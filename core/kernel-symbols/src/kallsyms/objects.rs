@@ -38,6 +38,7 @@ impl<'t> Objects<'t> {
     }
 
     /// The object of a line with this name in brackets.
+    #[inline]
     pub(super) fn of(&mut self, builder: &mut Builder<'_>, module: &'t [u8]) -> u32 {
         // Most often it is the same bytes.
         if !core::ptr::eq(module, self.last) && module != self.last {
@@ -48,6 +49,7 @@ impl<'t> Objects<'t> {
         self.last_object
     }
 
+    #[cold]
     fn change(&mut self, builder: &mut Builder<'_>, module: &'t [u8]) -> u32 {
         if module.is_empty() {
             return Self::VMLINUX;
