@@ -88,12 +88,10 @@ pub trait Kernel {
         false
     }
 
-    /// Whether the instruction in front of a return address can have called the function that has the
-    /// instruction `callee`. It is asked where SFrame data was used: a stale x30 is a return address too. A
-    /// kernel that cannot read its text says yes.
-    fn is_call(&self, _ra: u64, _callee: u64) -> bool {
-        true
-    }
+    /// Whether the instruction in front of a return address can have called the function that has the instruction
+    /// `callee`. It is asked where SFrame data was used: a stale x30 is a return address too. One that cannot read its
+    /// text has to say yes; of damaged stacks one in a hundred then looks right.
+    fn is_call(&self, ra: u64, callee: u64) -> bool;
 }
 
 /// Registers of an interrupted frame.
@@ -154,14 +152,16 @@ pub struct Frame {
     pub source: Source,
 }
 
-/// How much of a trace is proven.
+/// How much of a trace is proven before it is called reliable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Check {
-    /// Frame records are taken as they are, SFrame data is used across exceptions only.
-    #[default]
+    /// As the series for the kernel does it: frame records are taken as they are, SFrame data is used across exceptions
+    /// only. A record that damage makes lead past a frame cannot be told from a good one, so a trace that is called
+    /// reliable can lack frames.
     Exceptions,
-    /// Besides, each frame record has to be where SFrame data says that the function keeps it, x29 of an
-    /// interrupted frame has to go with its rules, and each return address has to be behind a call of the callee. A record that leads past a frame, as damage can make it do, is found
-    /// out; code without SFrame data makes a trace unreliable.
+    /// Besides, each frame record has to be where SFrame data says that the function keeps it, x29 of an interrupted frame
+    /// has to go with its rules, and each return address has to be behind a call of the callee. A record that leads past a
+    /// frame is found out; code without SFrame data makes a trace unreliable.
+    #[default]
     EveryFrame,
 }

@@ -45,7 +45,7 @@ enum Next {
 }
 
 impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
-    /// Begins a trace.
+    /// Begins a trace in which every frame is to be proven; see [`KernelWalk::check`].
     #[must_use]
     pub fn new(start: Start, tables: &'a T, kernel: &'a K) -> Self {
         let (pc, source, fp, regs) = match start {
@@ -67,14 +67,14 @@ impl<'a, T: Tables, K: Kernel> KernelWalk<'a, T, K> {
             fp,
             regs,
             given: 0,
-            check: Check::Exceptions,
+            check: Check::default(),
             sp: None,
             unreliable: None,
             state: Progress::Begun,
         }
     }
 
-    /// Says how much is to be proven.
+    /// Says how much is to be proven: [`Check::Exceptions`] is the walk of the kernel's series, and faster.
     #[must_use]
     pub const fn check(mut self, check: Check) -> Self {
         self.check = check;
