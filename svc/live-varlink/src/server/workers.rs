@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::connection::{Connection, Stream};
 use super::introspection;
-use super::replies::Replies;
+use super::replies::{Replies, Source};
 use super::wake::{Inbox, Returned, Waker};
-use super::{Handler, ServerInfo};
-use crate::channel::Frame;
+use super::{Handler, Peer, ServerInfo};
+use crate::channel::{Channel, Frame};
 use crate::error::WireError;
 use crate::message::Request;
 
@@ -193,22 +193,42 @@ impl<H: Handler> Pool<H> {
     }
 
     fn answer(&self, connection: &mut Connection, frame: Frame) -> Result<(), WireError> {
-        let Frame { json, fds } = frame;
-        let request: Request = serde_json::from_slice(&json)?;
         let peer = connection.peer;
         let waker = Waker::new(Arc::clone(&self.inbox), peer.connection);
-        let mut replies = Replies::new(&mut connection.channel, &request, &waker);
-        let (interface, method) = request.split();
-        let mut known = self.info.interfaces.iter();
-        if interface == introspection::NAME {
-            introspection::answer(&self.info, method, &request.parameters, &mut replies)?;
-        } else if known.any(|known| known.name == interface) {
-            self.handler.call(&peer, &request, fds, &mut replies)?;
-        } else {
-            let name = "org.varlink.service.InterfaceNotFound";
-            replies.error(name, &json!({ "interface": interface }))?;
-        }
-        connection.stream = replies.into_source().map(Stream::new);
+        let source = answer(
+            &*self.handler,
+            &self.info,
+            &peer,
+            &mut connection.channel,
+            frame,
+            &waker,
+        )?;
+        connection.stream = source.map(Stream::new);
         Ok(())
     }
+}
+
+/// Answers one call; where further answers come from, if the call asked for that.
+pub(super) fn answer<H: Handler>(
+    handler: &H,
+    info: &ServerInfo,
+    peer: &Peer,
+    channel: &mut Channel,
+    frame: Frame,
+    waker: &Waker,
+) -> Result<Option<Arc<dyn Source>>, WireError> {
+    let Frame { json, fds } = frame;
+    let request: Request = serde_json::from_slice(&json)?;
+    let mut replies = Replies::new(channel, &request, waker);
+    let (interface, method) = request.split();
+    let mut known = info.interfaces.iter();
+    if interface == introspection::NAME {
+        introspection::answer(info, method, &request.parameters, &mut replies)?;
+    } else if known.any(|known| known.name == interface) {
+        handler.call(peer, &request, fds, &mut replies)?;
+    } else {
+        let name = "org.varlink.service.InterfaceNotFound";
+        replies.error(name, &json!({ "interface": interface }))?;
+    }
+    Ok(replies.into_source())
 }
