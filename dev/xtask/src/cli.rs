@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 use kernel_build::{Flavour, Freshness, KernelSeries, build_flavour, build_series};
+use systemd_guest::Suite;
 
 use crate::demo::Stage;
 use crate::host::prepare;
@@ -221,8 +222,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
 
 fn systemd_root(freshness: Freshness) -> Result<()> {
     prerequisites::ensure(&[Purpose::Machine])?;
-    let root = systemd_guest::build(freshness)?;
-    output::line(&root.image.display().to_string());
+    for suite in Suite::ALL {
+        let root = systemd_guest::build(suite, freshness)?;
+        output::line(&root.image.display().to_string());
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Live updates on a distribution: Debian with systemd as process 1, and luod installed from its package.
 
 mod guest;
+mod many;
 mod units;
 
 use std::fs;
@@ -9,6 +10,7 @@ use anyhow::ensure;
 use e2e::Series;
 use guest::{PATIENCE, SystemdGuest};
 use serde_json::json;
+use systemd_guest::Suite;
 
 use crate::harness::{Lab, Scenario, guest_kernel};
 use crate::pstore;
@@ -34,6 +36,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("systemd::three_updates_keep_all_memory", three_updates),
         Scenario::new("systemd::every_boot_has_the_log_of_the_one_before", logs),
         Scenario::new("systemd::what_would_lose_memory_is_refused", refusals),
+        Scenario::new("systemd::many_sessions_and_500_files_in_one", many::many),
+        Scenario::new("systemd::an_older_one_that_loses_stores_is_refused", older),
         Scenario::new(
             "systemd::jumps_that_somebody_else_starts_keep_all_memory",
             jumps_of_others,
@@ -153,6 +157,19 @@ fn refusals(lab: &Lab) -> anyhow::Result<()> {
     guest.done("systemctl restart kept.service")?;
     guest.wait_log("kept", "kept: full-4 verified, kept")?;
     check_lost_stores(lab, &guest)?;
+    Ok(guest.machine.poweroff()?)
+}
+
+/// Debian trixie's systemd 257 keeps stores over restarts and not over a kexec: updates are refused, restarts lose nothing.
+fn older(lab: &Lab) -> anyhow::Result<()> {
+    let guest = SystemdGuest::boot_suite(lab, Suite::Trixie, "")?;
+    guest.wait_log("kept", "kept: subscribed")?;
+    guest.refused(&update_line(), 5, &["systemd 257 loses", "systemd 261"])?;
+    check_normal(&guest)?;
+    guest.done("systemctl restart luod.service")?;
+    guest.done("systemctl restart kept.service")?;
+    check_kept(&guest, "kept")?;
+    check_normal(&guest)?;
     Ok(guest.machine.poweroff()?)
 }
 
