@@ -42,7 +42,11 @@ const DEMO: Step = step("demo", &[], demo);
 pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
     let mut steps = match extent {
         Extent::Quick => [on_this_machine(), on_emulated_machines(context)].concat(),
-        Extent::Full => [on_this_machine(), vec![DEMO], before_machines()].concat(),
+        Extent::Full => {
+            let packages = step("library packages", &["guest programs"], library_packages);
+            let here = [on_this_machine(), vec![DEMO], before_machines()];
+            [here.concat(), vec![packages]].concat()
+        }
         Extent::Scenarios(_) | Extent::Soak(_) => before_machines(),
     };
     if *extent == Extent::Full {
@@ -262,6 +266,16 @@ fn guest_programs(context: &Context) -> Result<Report> {
 fn debian_package(context: &Context) -> Result<Report> {
     let programs = guest::guest_binaries(&context.workspace)?;
     dist::package(&context.workspace, &programs)?;
+    Ok(Report::passed())
+}
+
+/// The client library for C, installed, built with and run beside luod.
+fn library_packages(context: &Context) -> Result<Report> {
+    let workspace = &context.workspace;
+    let library = guest::c_library(workspace)?;
+    let packages = dist::library_packages(workspace, &library)?;
+    let programs = guest::guest_binaries(workspace)?;
+    dist::check_installed(&packages, &programs)?;
     Ok(Report::passed())
 }
 
