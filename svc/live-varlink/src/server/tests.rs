@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -350,4 +351,55 @@ fn wait_until(is_so: impl Fn() -> bool) {
         thread::sleep(Duration::from_millis(10));
     }
     panic!("never");
+}
+
+#[test]
+fn whoever_calls_again_and_again_holds_nobody_up() {
+    let (dir, _echo, mut client) = start();
+    let path = dir.path().join("socket");
+    let is_over = Arc::new(AtomicBool::new(false));
+    // More than there are threads for.
+    let greedy = |_number| {
+        let (path, is_over) = (path.clone(), Arc::clone(&is_over));
+        thread::spawn(move || {
+            let mut client = Client::connect(&path).unwrap();
+            while !is_over.load(Ordering::SeqCst) {
+                let said: Result<(Value, _), _> = client.call("org.example.Echo", &1, &[]);
+                said.unwrap();
+            }
+        })
+    };
+    let greedy: Vec<_> = (0..80).map(greedy).collect();
+    for _call in 0..40 {
+        let said: (Value, _) = client.call("org.example.Echo", &1, &[]).unwrap();
+        assert_eq!(said.0["said"], 1);
+    }
+    is_over.store(true, Ordering::SeqCst);
+    for thread in greedy {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_server_with_threads_answers_and_takes_what_is_only_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let echo = Arc::new(Echo::default());
+    let server = Server::new(Arc::clone(&echo), INFO);
+    thread::spawn(move || server.run_with_threads(&listener));
+    let mut garbage = UnixStream::connect(&path).unwrap();
+    io::Write::write_all(&mut garbage, b"{}{\0").unwrap();
+    let mut stream = Client::connect(&path).unwrap();
+    stream.call_more("org.example.Listen", &1, &[]).unwrap();
+    // Nobody would ever send anything: it is hung up.
+    assert!(stream.next_answer::<Value>().is_err());
+    let mut client = Client::connect(&path).unwrap();
+    let file = tempfile::tempfile().unwrap();
+    for _told in 0..100 {
+        client.tell("org.example.Echo", &1, file.as_fd()).unwrap();
+    }
+    let (said, fds): (Value, _) = client.call("org.example.Echo", &2, &[]).unwrap();
+    // What was told has no answer, and its descriptors are not those of the call.
+    assert_eq!((&said["said"], fds.len()), (&json!(2), 0));
 }
