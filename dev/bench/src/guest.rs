@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use e2e::protocol::{Autostart, Hello, When};
-use e2e::{Initramfs, Machine, Series, artifacts};
+use e2e::{Command, Initramfs, Machine, Series, artifacts};
 use initrd::Permissions;
 use update::{MarkKind, Moment, Report};
 
@@ -261,7 +261,7 @@ fn parts(report: &Report, init: u64, end: u64) -> anyhow::Result<Sample> {
 
 fn with_luoctl(machine: &Machine) -> anyhow::Result<Sample> {
     machine.wait_log("client", "answered at ", PATIENCE)?;
-    let hello = machine.jump(UPDATE, PATIENCE)?;
+    let hello = machine.jump(Command::new(UPDATE).timeout(PATIENCE), PATIENCE)?;
     let init = init_ticks(&hello)?;
     let log = machine.wait_log("client", "answered at ", PATIENCE)?;
     let end = number_after(&log, "answered at ")?;
@@ -270,7 +270,7 @@ fn with_luoctl(machine: &Machine) -> anyhow::Result<Sample> {
 
 fn many(machine: &Machine) -> anyhow::Result<Sample> {
     machine.wait_log("s", "s: all ready", PATIENCE)?;
-    let hello = machine.jump(UPDATE, PATIENCE)?;
+    let hello = machine.jump(Command::new(UPDATE).timeout(PATIENCE), PATIENCE)?;
     let log = machine.wait_log("s", "s: all ready", PATIENCE)?;
     // Said when every file was compared.
     let line = format!("s: {CLIENTS} services: 0 files filled, {CLIENTS} updated");
