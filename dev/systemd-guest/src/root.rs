@@ -30,8 +30,8 @@ impl Suite {
     }
 }
 
-/// What is installed beside the essential packages.
-const PACKAGES: &str = "dbus,mount,systemd,systemd-sysv,udev,util-linux";
+/// What is installed beside the essential packages. Without libseccomp2 systemd leaves out system call filters, in silence.
+const PACKAGES: &str = "dbus,libseccomp2,mount,systemd,systemd-sysv,udev,util-linux";
 /// Size of the file system: twice what the packages need. It is sparse.
 const SIZE: &str = "768M";
 /// Makes two builds of the same packages the same: 2026-11-01.

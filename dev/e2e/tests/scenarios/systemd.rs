@@ -19,6 +19,8 @@ use crate::pstore;
 /// again after the first jump is carried over by that one only.
 const UPDATES: u64 = 3;
 const SIGTERM: i32 = 15;
+/// `systemd-analyze security` says of luod's unit, in tenths, at most.
+const MOST_EXPOSED: u32 = 46;
 /// What the package must leave nothing of.
 const TRACES: [&str; 7] = [
     "/usr/sbin/luod",
@@ -54,6 +56,7 @@ fn update_line() -> String {
 /// systemd-pstore removes what pstore has and keeps one file of a name; collected before that, each boot's is there.
 fn logs(lab: &Lab) -> anyhow::Result<()> {
     let guest = SystemdGuest::boot_with(lab, &pstore::recipe()?)?;
+    guest.wait_log("kept", "kept: subscribed")?;
     for _update in 0..UPDATES {
         guest.done(&update_line())?;
         guest.wait_boot()?;
@@ -89,6 +92,7 @@ fn three_updates(lab: &Lab) -> anyhow::Result<()> {
         let log = guest.wait_log(service, "ready")?;
         ensure!(!log.contains("verified"), "{service}: {log}");
     }
+    check_sandbox(&guest)?;
     guest.done("test -s /usr/share/man/man8/luod.8.gz")?;
     guest.done("test -s /usr/share/bash-completion/completions/luoctl")?;
     for number in 1..=UPDATES {
@@ -111,6 +115,21 @@ fn three_updates(lab: &Lab) -> anyhow::Result<()> {
     let left = guest.run("systemctl status luod.service")?;
     ensure!(left.code() == Some(4), "{}", left.output());
     Ok(guest.machine.poweroff()?)
+}
+
+/// The unit's settings are in force, on a kernel that has what they need.
+fn check_sandbox(guest: &SystemdGuest) -> anyhow::Result<()> {
+    let pid = guest.done("systemctl show --property=MainPID --value luod.service")?;
+    let status = guest.done(&format!("cat /proc/{pid}/status"))?;
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2"] {
+        ensure!(status.lines().any(|is| is == line), "no {line:?}: {status}");
+    }
+    guest.refused(&format!("test -w /proc/{pid}/root/usr"), 1, &[])?;
+    let threshold = format!("--threshold={MOST_EXPOSED}");
+    guest.done(&format!(
+        "systemd-analyze security --no-pager {threshold} luod.service"
+    ))?;
+    Ok(())
 }
 
 /// Every refusal comes before anything was ended, and services go on.
@@ -168,7 +187,10 @@ fn older(lab: &Lab) -> anyhow::Result<()> {
     check_normal(&guest)?;
     guest.done("systemctl restart luod.service")?;
     guest.done("systemctl restart kept.service")?;
-    check_kept(&guest, "kept")?;
+    // The log has the lines of those before as well.
+    for item in ["full-4", "sealed"] {
+        guest.wait_log("kept", &format!("kept: {item} verified, kept"))?;
+    }
     check_normal(&guest)?;
     Ok(guest.machine.poweroff()?)
 }
