@@ -1,9 +1,9 @@
 //! A server and a client on one socket.
 
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::client::{CallError, Client};
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct Echo {
@@ -357,27 +360,27 @@ fn wait_until(is_so: impl Fn() -> bool) {
 fn whoever_calls_again_and_again_holds_nobody_up() {
     let (dir, _echo, mut client) = start();
     let path = dir.path().join("socket");
-    let is_over = Arc::new(AtomicBool::new(false));
-    // More than there are threads for.
-    let greedy = |_number| {
-        let (path, is_over) = (path.clone(), Arc::clone(&is_over));
-        thread::spawn(move || {
-            let mut client = Client::connect(&path).unwrap();
-            while !is_over.load(Ordering::SeqCst) {
-                let said: Result<(Value, _), _> = client.call("org.example.Echo", &1, &[]);
-                said.unwrap();
-            }
-        })
-    };
-    let greedy: Vec<_> = (0..80).map(greedy).collect();
-    for _call in 0..40 {
-        let said: (Value, _) = client.call("org.example.Echo", &1, &[]).unwrap();
-        assert_eq!(said.0["said"], 1);
+    let call = b"{\"method\":\"org.example.Echo\",\"oneway\":true}\0".repeat(100);
+    // More than there are threads for, each with more calls to make whenever one is answered.
+    let mut greedy = Vec::new();
+    for _number in 0..80 {
+        let (mut stream, call) = (UnixStream::connect(&path).unwrap(), call.clone());
+        greedy.push(stream.try_clone().unwrap());
+        thread::spawn(move || while io::Write::write_all(&mut stream, &call).is_ok() {});
     }
-    is_over.store(true, Ordering::SeqCst);
-    for thread in greedy {
-        thread.join().unwrap();
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        for _call in 0..5 {
+            let said: (Value, _) = client.call("org.example.Echo", &1, &[]).unwrap();
+            assert_eq!(said.0["said"], 1);
+        }
+        done.send(()).unwrap();
+    });
+    let answered = is_done.recv_timeout(PATIENCE);
+    for stream in greedy {
+        stream.shutdown(Shutdown::Both).unwrap();
     }
+    answered.unwrap();
 }
 
 #[test]
