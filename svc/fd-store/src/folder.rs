@@ -111,7 +111,7 @@ fn tidy(parent: &Path) {
         let path = entry.path();
         match remove_if_left(&path) {
             Ok(true) => {
-                tracing::info!(folder = %path.display(), "of a process that was killed; removed")
+                tracing::info!(folder = %path.display(), "of a process that was killed; removed");
             }
             Ok(false) => {}
             Err(error) => tracing::debug!(folder = %path.display(), %error, "left alone"),
