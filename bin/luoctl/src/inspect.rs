@@ -13,6 +13,7 @@ use memory_image::{Found, Image, ImageError, Kind};
 use crate::cli::{Cli, InspectArgs};
 use crate::failure::{Failure, chain};
 use crate::output::{self, Layout};
+use crate::progress::{Progress, Watched};
 
 mod scratch;
 
@@ -42,7 +43,10 @@ pub(crate) fn inspect(cli: &Cli, args: &InspectArgs) -> Result<ExitCode, Failure
     if args.verify && args.html.is_none() {
         return Ok(verify(cli, &image, &found, scratch.as_ref()));
     }
-    let mut view = collect(&image, found.root, scratch.as_ref());
+    let progress = Progress::new("reading the handover");
+    let watched = Watched::new(&image, &progress);
+    let mut view = collect(&watched, found.root, scratch.as_ref());
+    progress.clear();
     view.source = name;
     let ranges = image.ranges().iter();
     view.memory = ranges
@@ -99,7 +103,9 @@ fn choose(image: &Image, name: &str, root: Option<u64>) -> Result<Found, Failure
         let none = || no_handover(&format!("no handover starts at {root:#x} in {name}"));
         return image.at(PhysAddr(root)).ok_or_else(none);
     }
-    let found = image.find();
+    let progress = Progress::new("looking for handovers");
+    let found = image.find_watched(&mut |done, all| progress.part(done, all));
+    progress.clear();
     // An earlier one may still be in memory; each kernel counts one further.
     let latest = found
         .into_iter()
@@ -131,10 +137,13 @@ fn kexec_count(image: &Image, root: PhysAddr) -> u32 {
 
 /// One line for each problem, as it is found: nothing is collected.
 fn verify(cli: &Cli, image: &Image, found: &Found, scratch: Option<&ScratchAreas>) -> ExitCode {
-    let totals = examine(image, found.root, scratch, &mut |event| {
+    let progress = Progress::new("verifying the handover");
+    let watched = Watched::new(image, &progress);
+    let totals = examine(&watched, found.root, scratch, &mut |event| {
         let Event::Problem(problem) = event else {
             return;
         };
+        progress.clear();
         let consequence = problem.consequence().name();
         if cli.json {
             let line = serde_json::json!({
@@ -146,6 +155,7 @@ fn verify(cli: &Cli, image: &Image, found: &Found, scratch: Option<&ScratchAreas
             output::text(&format!("{consequence}: {message}"));
         }
     });
+    progress.clear();
     let bytes = totals.preserved.bytes(image.page_size());
     if cli.json {
         let line = serde_json::json!({
@@ -199,13 +209,16 @@ fn extract(
     };
     let mut in_session = false;
     let mut header = None;
-    examine(image, found.root, None, &mut |event| match event {
+    let progress = Progress::new("looking for the file");
+    let watched = Watched::new(image, &progress);
+    examine(&watched, found.root, None, &mut |event| match event {
         Event::Session(seen) => in_session = seen.name == session,
         Event::File(file) if in_session && file.token == wanted && header.is_none() => {
             header = file.memfd.as_ref().map(|memfd| memfd.header);
         }
         _ => {}
     });
+    progress.clear();
     let header = header.ok_or_else(|| {
         not_found(format!(
             "session \"{session}\" has no memfd with the token {token}"
@@ -246,9 +259,12 @@ fn extract(
 fn write_file(image: &Image, content: &Content, file: &File) -> io::Result<()> {
     use std::os::unix::fs::FileExt as _;
     file.set_len(content.size_bytes)?;
+    let progress = Progress::new("writing the content");
     for piece in &content.pieces {
         copy(image, piece.addr, piece.bytes, |at, bytes| {
-            file.write_all_at(bytes, piece.offset + at)
+            let at = piece.offset + at;
+            progress.part(at, content.size_bytes);
+            file.write_all_at(bytes, at)
         })?;
     }
     Ok(())
@@ -258,9 +274,11 @@ fn write_stream(image: &Image, content: &Content, mut out: impl Write) -> io::Re
     let mut pieces = content.pieces.clone();
     pieces.sort_by_key(|piece| piece.offset);
     let mut at = 0;
+    let progress = Progress::new("writing the content");
     for piece in pieces {
         at = zeros(&mut out, at, piece.offset)?;
-        copy(image, piece.addr, piece.bytes, |_, bytes| {
+        copy(image, piece.addr, piece.bytes, |done, bytes| {
+            progress.part(piece.offset + done, content.size_bytes);
             out.write_all(bytes)
         })?;
         at = at.max(piece.offset + piece.bytes);

@@ -18,6 +18,7 @@ mod manual;
 mod mount;
 mod next_kernel;
 mod output;
+mod progress;
 mod pstore;
 mod run;
 mod show;

@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use e2e::protocol::{Autostart, Hello, When};
-use e2e::{Initramfs, Machine, Series, artifacts};
+use e2e::{Command, Initramfs, Machine, Series, artifacts};
 use initrd::Permissions;
 use update::{MarkKind, Moment, Report};
 
-use crate::sample::Sample;
+use crate::sample::{Sample, Spread};
 
 const FROM: Series = Series::V7_2;
 const TO: Series = Series::V7_3;
 const PATIENCE: Duration = Duration::from_secs(300);
-const MEMORY_MIB: u32 = 6144;
+const MEMORY_MIB: u32 = 7168;
 const SOCKET: &str = "/run/kv.sock";
 const SELFTEST: &str = "luo_kexec_simple";
+/// Services of [`Case::Many`].
+const CLIENTS: usize = 200;
+/// Of each of them, in whole huge pages; more than 4 GiB in all.
+const CLIENT_MIB: u32 = 22;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(crate) enum Case {
         /// Pages of its memory.
         pages: Pages,
     },
+    /// `luoctl update` with [`CLIENTS`] services, each with a session of its own.
+    Many,
 }
 
 /// Pages of memfds: what is preserved and retrieved is folios, and a 2 GiB memfd has 1,024 huge
@@ -55,17 +61,31 @@ const fn ours(name: &'static str, memory: &'static str, pages: Pages) -> Case {
 
 impl Case {
     /// Every case.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Bare,
         ours("0", "64K", Pages::Huge),
         ours("256 MiB", "256M", Pages::Huge),
         ours("2 GiB", "2G", Pages::Huge),
         ours("2 GiB, 4K", "2G", Pages::Small),
+        Self::Many,
     ];
+
+    /// The cases of these names, in our order; without names every case.
+    pub(crate) fn named(names: &[String]) -> anyhow::Result<Vec<Self>> {
+        let is_known = |name: &&String| Self::ALL.iter().any(|case| case.name() == *name);
+        if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+            let known = Self::ALL.map(Self::name).join("; ");
+            bail!("no case is called {unknown:?}: {known}");
+        }
+        let is_wanted =
+            |case: &Self| names.is_empty() || names.iter().any(|name| name == case.name());
+        Ok(Self::ALL.into_iter().filter(is_wanted).collect())
+    }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare",
+            Self::Many => "200 x 22 MiB",
             Self::Ours { name, .. } => name,
         }
     }
@@ -81,6 +101,7 @@ pub(crate) fn measure(case: Case, folder: &Path) -> anyhow::Result<Sample> {
     let sample = match case {
         Case::Bare => without_us(&machine, folder)?,
         Case::Ours { .. } => with_luoctl(&machine)?,
+        Case::Many => many(&machine)?,
     };
     machine.poweroff()?;
     // The image is the same each time and large.
@@ -131,6 +152,15 @@ fn services(case: Case) -> Vec<Autostart> {
             services
         }
         Case::Ours { memory, .. } => service_and_client(memory, When::Always),
+        Case::Many => {
+            let clients = format!(
+                "/bin/e2e-client service --name s --count {CLIENTS} --item marked:{CLIENT_MIB} --quiet --at-once"
+            );
+            vec![
+                start("luod", "/bin/luod", When::Always),
+                start("s", &clients, When::Always),
+            ]
+        }
     }
 }
 
@@ -176,41 +206,42 @@ fn without_us(machine: &Machine, folder: &Path) -> anyhow::Result<Sample> {
     })
 }
 
-fn with_luoctl(machine: &Machine) -> anyhow::Result<Sample> {
-    machine.wait_log("client", "answered at ", PATIENCE)?;
-    let update = [
-        "/bin/luoctl",
-        "update",
-        "--kernel",
-        "/boot/to",
-        "--initrd",
-        "/sys/firmware/initrd",
-        "--reuse-cmdline",
-    ];
-    let hello = machine.jump(update, PATIENCE)?;
-    let init = init_ticks(&hello)?;
-    let log = machine.wait_log("client", "answered at ", PATIENCE)?;
-    let end = number_after(&log, "answered at ")?;
-    let report = machine
-        .run(["/bin/luoctl", "report", "--json"])?
-        .success()?;
-    let report: Report = serde_json::from_str(&report.stdout()).context("luoctl report --json")?;
-    ensure!(
-        report.lost.is_empty(),
-        "the update lost something: {:?}",
-        report.lost
-    );
+/// The words of an update.
+const UPDATE: [&str; 7] = [
+    "/bin/luoctl",
+    "update",
+    "--kernel",
+    "/boot/to",
+    "--initrd",
+    "/sys/firmware/initrd",
+    "--reuse-cmdline",
+];
+
+/// The report; an update that lost something is measured as a failure.
+fn report(machine: &Machine) -> anyhow::Result<Report> {
+    let report = machine.run(["/bin/luoctl", "report", "--json"])?;
+    let report = report.success()?.stdout();
+    let report: Report = serde_json::from_str(&report).context("luoctl report --json")?;
+    let lost = &report.lost;
+    ensure!(lost.is_empty(), "the update lost something: {lost:?}");
+    Ok(report)
+}
+
+/// The parts that the report has marks of; the answer is at `end`.
+fn parts(report: &Report, init: u64, end: u64) -> anyhow::Result<Sample> {
     let timeline = &report.timeline;
-    let hz = timeline
-        .ticks_hz
-        .context("the report has no rate of the counter")?;
+    let hz = timeline.ticks_hz;
+    let hz = hz.context("the report has no rate of the counter")?;
     let at = |kind| {
         let moment: Option<Moment> = timeline.host(kind);
-        moment
-            .and_then(|moment| moment.ticks)
-            .with_context(|| format!("no mark {kind:?}"))
+        let ticks = moment.and_then(|moment| moment.ticks);
+        ticks.with_context(|| format!("no mark {kind:?}"))
     };
     let (freeze, reboot) = (at(MarkKind::FreezeStarted)?, at(MarkKind::RebootCalled)?);
+    let (agent, retrieved) = (
+        at(MarkKind::AgentStarted)?,
+        at(MarkKind::SessionsRetrieved)?,
+    );
     Ok(Sample {
         prepare: Some(ms(
             at(MarkKind::PrepareStarted)?,
@@ -219,9 +250,52 @@ fn with_luoctl(machine: &Machine) -> anyhow::Result<Sample> {
         )?),
         freeze: Some(ms(freeze, reboot, hz)?),
         to_userspace: ms(reboot, init, hz)?,
-        retrieve: Some(ms(init, at(MarkKind::SessionsRetrieved)?, hz)?),
+        agent: Some(ms(init, agent, hz)?),
+        retrieve: Some(ms(agent, retrieved, hz)?),
+        services: Some(ms(retrieved, end, hz)?),
         to_answer: ms(init, end, hz)?,
         blackout: ms(freeze, end, hz)?,
+        ..Sample::default()
+    })
+}
+
+fn with_luoctl(machine: &Machine) -> anyhow::Result<Sample> {
+    machine.wait_log("client", "answered at ", PATIENCE)?;
+    let hello = machine.jump(Command::new(UPDATE).timeout(PATIENCE), PATIENCE)?;
+    let init = init_ticks(&hello)?;
+    let log = machine.wait_log("client", "answered at ", PATIENCE)?;
+    let end = number_after(&log, "answered at ")?;
+    parts(&report(machine)?, init, end)
+}
+
+fn many(machine: &Machine) -> anyhow::Result<Sample> {
+    machine.wait_log("s", "s: all ready", PATIENCE)?;
+    let hello = machine.jump(Command::new(UPDATE).timeout(PATIENCE), PATIENCE)?;
+    let log = machine.wait_log("s", "s: all ready", PATIENCE)?;
+    // Said when every file was compared.
+    let line = format!("s: {CLIENTS} services: 0 files filled, {CLIENTS} updated");
+    ensure!(log.contains(&line), "not {line:?}:\n{log}");
+    let report = report(machine)?;
+    let marks = |kind| {
+        let marks = report.timeline.marks.iter();
+        marks.filter(move |mark| mark.kind == kind && mark.service.is_some())
+    };
+    let frozen = marks(MarkKind::ServiceFrozen).count();
+    ensure!(frozen == CLIENTS, "{frozen} of {CLIENTS} took part");
+    let clients = report.clients.iter();
+    let blackouts: Vec<f64> = clients.filter_map(|client| client.blackout_ms).collect();
+    ensure!(
+        blackouts.len() == CLIENTS,
+        "{} of {CLIENTS} run",
+        blackouts.len()
+    );
+    let spread = Spread::of(blackouts).context("no client")?;
+    let running = marks(MarkKind::ServiceRunning).filter_map(|mark| mark.at.ticks);
+    let end = running.max().context("no service runs")?;
+    Ok(Sample {
+        client: Some(spread.median),
+        last_client: Some(spread.most),
+        ..parts(&report, init_ticks(&hello)?, end)?
     })
 }
 
@@ -276,6 +350,20 @@ mod tests {
         assert!(number_after("nothing", "done at ").is_err());
         let line = "tsc: Refined TSC clocksource calibration: 2499.999 MHz\n";
         assert_eq!(ticks_hz(line).unwrap(), 2_499_999_000);
+    }
+
+    #[test]
+    fn cases_are_chosen_by_name_and_an_unknown_one_is_refused() {
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(Case::named(&[]).unwrap(), Case::ALL);
+        let chosen = Case::named(&names(&["200 x 22 MiB", "bare"])).unwrap();
+        assert_eq!(chosen, [Case::Bare, Case::Many]);
+        assert!(Case::named(&names(&["bare", "2 TiB"])).is_err());
     }
 
     #[test]

@@ -15,6 +15,8 @@
 //! * ours: from the start of FREEZE to the first answer of `kvcache` to a client, both started by
 //!   the guest by themselves at boot, with luod.
 //!
+//! With many services every one's own time is measured as well, from its freeze to its running again.
+//!
 //! Every moment is read from the processor's counter, which runs through the jump. Repetitions are
 //! interleaved, so that a busy machine meets all alike. Nothing is asserted.
 
@@ -38,15 +40,16 @@ use anyhow::Context as _;
 use crate::guest::Case;
 use crate::sample::Samples;
 
-/// Measures `runs` times each case, prints a table, and writes every number to `json`. Logs of the
-/// machines are in `logs`.
+/// Measures `runs` times each case, or those of these names, prints a table, and writes every number to
+/// `json`. Logs of the machines are in `logs`.
 ///
 /// # Errors
-/// A guest program, kernel or selftest is not built, or a machine failed.
-pub fn update(runs: usize, logs: &Path, json: &Path) -> anyhow::Result<()> {
+/// A guest program, kernel or selftest is not built, no case has such a name, or a machine failed.
+pub fn update(runs: usize, names: &[String], logs: &Path, json: &Path) -> anyhow::Result<()> {
+    let cases = Case::named(names)?;
     let mut samples = Samples::default();
     for run in 0..runs {
-        for case in Case::ALL {
+        for &case in &cases {
             let folder = logs.join(format!("{}-{run}", case.name()));
             let sample = guest::measure(case, &folder).with_context(|| {
                 let (name, folder) = (case.name(), folder.display());
@@ -56,7 +59,7 @@ pub fn update(runs: usize, logs: &Path, json: &Path) -> anyhow::Result<()> {
             samples.add(case, sample);
         }
     }
-    table::print(&samples);
+    table::print(&samples, &cases);
     let text = serde_json::to_string_pretty(&samples)?;
     std::fs::write(json, text).with_context(|| format!("write {}", json.display()))
 }

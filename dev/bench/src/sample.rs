@@ -15,12 +15,20 @@ pub(crate) struct Sample {
     pub(crate) freeze: Option<f64>,
     /// `reboot(2)` to the first instruction of process 1.
     pub(crate) to_userspace: f64,
-    /// First instruction of process 1 to every session retrieved by luod.
+    /// First instruction of process 1 to the first moment of luod.
+    pub(crate) agent: Option<f64>,
+    /// First moment of luod in the next kernel to every session retrieved and held.
     pub(crate) retrieve: Option<f64>,
+    /// From there to the last moment: services take their memory back and say that they run.
+    pub(crate) services: Option<f64>,
     /// First instruction of process 1 to the end: the client's answer, or the selftest's end.
     pub(crate) to_answer: f64,
     /// From the first to the last moment.
     pub(crate) blackout: f64,
+    /// Of many services the one in the middle: from its freeze to its running again.
+    pub(crate) client: Option<f64>,
+    /// Of many services the one that is down longest.
+    pub(crate) last_client: Option<f64>,
 }
 
 /// Runs by case.

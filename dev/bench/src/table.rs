@@ -6,16 +6,22 @@ use crate::sample::{Sample, Samples};
 
 /// What the project aims at: blackout over that of the bare kexec.
 const TARGET: f64 = 1.10;
+/// What it aims at for each of many clients, over the bare kexec.
+const CLIENT_TARGET_MS: f64 = 50.0;
 
 /// A column: its title and its number.
 type Column = (&'static str, fn(&Sample) -> Option<f64>);
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 10] = [
     ("PREPARE", |sample| sample.prepare),
     ("FREEZE", |sample| sample.freeze),
     ("jump to init", |sample| Some(sample.to_userspace)),
-    ("init to luod has all", |sample| sample.retrieve),
+    ("init to luod", |sample| sample.agent),
+    ("luod: sessions", |sample| sample.retrieve),
+    ("services", |sample| sample.services),
     ("init to answer", |sample| Some(sample.to_answer)),
+    ("client, median", |sample| sample.client),
+    ("client, longest", |sample| sample.last_client),
     ("BLACKOUT", |sample| Some(sample.blackout)),
 ];
 
@@ -29,7 +35,7 @@ pub(crate) fn progress(run: usize, case: Case, sample: &Sample) {
 }
 
 /// The table: medians with their ranges in milliseconds, and the ratios.
-pub(crate) fn print(samples: &Samples) {
+pub(crate) fn print(samples: &Samples, cases: &[Case]) {
     println!("\nmedian (least..most) in ms; the counter runs through the jump");
     print!("{:<12}", "case");
     for (title, _) in COLUMNS {
@@ -42,7 +48,7 @@ pub(crate) fn print(samples: &Samples) {
             .map(|spread| spread.median)
     };
     let bare = blackout(Case::Bare);
-    for case in Case::ALL {
+    for &case in cases {
         print!("{:<12}", case.name());
         for (_, number_fn) in COLUMNS {
             let text = samples.spread(case, number_fn).map_or_else(
@@ -64,4 +70,37 @@ pub(crate) fn print(samples: &Samples) {
     println!(
         "\nratio: blackout over that of the bare kexec of the kernel's selftest; target {TARGET:.2}"
     );
+    print_clients(samples);
+}
+
+/// What each of many clients waits for beyond a bare kexec, and luod's own part of it.
+fn print_clients(samples: &Samples) {
+    let median = |case, number_fn: fn(&Sample) -> Option<f64>| {
+        let spread = samples.spread(case, number_fn);
+        spread.map(|spread| spread.median)
+    };
+    let many = |number_fn| median(Case::Many, number_fn);
+    let (Some(bare), Some(client), Some(last)) = (
+        median(Case::Bare, |sample| Some(sample.blackout)),
+        many(|sample| sample.client),
+        many(|sample| sample.last_client),
+    ) else {
+        return;
+    };
+    println!(
+        "\n{}: a client is down {:+.0} ms beside the bare kexec in the median, {:+.0} ms at most; target {CLIENT_TARGET_MS:+.0} ms",
+        Case::Many.name(),
+        client - bare,
+        last - bare
+    );
+    let parts = [
+        many(|sample| sample.freeze),
+        many(|sample| sample.retrieve),
+        many(|sample| sample.services),
+    ];
+    if let [Some(freeze), Some(retrieve), Some(services)] = parts {
+        println!(
+            "luod's own: FREEZE {freeze:.0} + sessions {retrieve:.0} ms for all clients together; with the services' start {services:.0} ms"
+        );
+    }
 }

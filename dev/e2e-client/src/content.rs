@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Sealed,
     /// This many MiB, every byte written.
     Full(u64),
+    /// This many MiB, of which every 512th page is written, and compared: large, and cheap to look at.
+    Marked(u64),
 }
 
 impl std::str::FromStr for Kind {
@@ -43,8 +45,12 @@ impl std::str::FromStr for Kind {
             "position" => Self::Position,
             "sealed" => Self::Sealed,
             other => {
-                let mib = other.strip_prefix("full:").and_then(|mib| mib.parse().ok());
-                Self::Full(mib.ok_or_else(|| format!("no kind of file is called {other:?}"))?)
+                let (kind, mib) = other.split_once(':').unwrap_or((other, ""));
+                match (kind, mib.parse()) {
+                    ("full", Ok(mib)) => Self::Full(mib),
+                    ("marked", Ok(mib)) => Self::Marked(mib),
+                    _ => return Err(format!("no kind of file is called {other:?}")),
+                }
             }
         })
     }
@@ -60,6 +66,7 @@ impl Kind {
             Self::Position => "position".to_owned(),
             Self::Sealed => "sealed".to_owned(),
             Self::Full(mib) => format!("full-{mib}"),
+            Self::Marked(mib) => format!("marked-{mib}"),
         }
     }
 
@@ -83,13 +90,16 @@ impl Kind {
             Self::OneByte => 1,
             Self::Sparse => 1 << 20,
             Self::Position | Self::Sealed => 10_000,
-            Self::Full(mib) => *mib << 20,
+            Self::Full(mib) | Self::Marked(mib) => *mib << 20,
         }
     }
 
     /// Writes the content of a new file.
     pub(crate) fn fill(&self, fd: BorrowedFd<'_>, seed: u64) -> anyhow::Result<()> {
         let mut file = File::from(fd.try_clone_to_owned()?);
+        if let Self::Marked(_) = self {
+            return self.mark(&file, seed);
+        }
         let mut expected = vec![0; CHUNK];
         let mut offset = 0;
         while offset < self.size() {
@@ -118,7 +128,21 @@ impl Kind {
         Ok(())
     }
 
-    /// Compares position, size, seals and every byte.
+    /// The pages of a marked file that are written.
+    fn marks(&self) -> impl Iterator<Item = u64> + use<> {
+        (0..self.size() >> 12).step_by(512)
+    }
+
+    fn mark(&self, file: &File, seed: u64) -> anyhow::Result<()> {
+        let mut page = [0; 4096];
+        for mark in self.marks() {
+            fill_page(&mut page, mark, seed);
+            file.write_all_at(&page, mark << 12)?;
+        }
+        Ok(())
+    }
+
+    /// Compares position, size, seals and every byte that is looked at.
     pub(crate) fn verify(&self, fd: BorrowedFd<'_>, seed: u64) -> anyhow::Result<()> {
         let mut file = File::from(fd.try_clone_to_owned()?);
         let position = file.stream_position()?;
@@ -132,6 +156,9 @@ impl Kind {
         if *self == Self::Sealed {
             let seals = Seals::of(fd.as_fd())?;
             ensure!(seals.bits() == 7, "seals {:#x}, not 0x7", seals.bits());
+        }
+        if let Self::Marked(_) = self {
+            return self.verify_marks(&file, seed);
         }
         file.seek(SeekFrom::Start(0))?;
         let (mut found, mut expected) = (vec![0; CHUNK], vec![0; CHUNK]);
@@ -150,6 +177,16 @@ impl Kind {
         Ok(())
     }
 
+    fn verify_marks(&self, file: &File, seed: u64) -> anyhow::Result<()> {
+        let (mut found, mut expected) = ([0; 4096], [0; 4096]);
+        for mark in self.marks() {
+            fill_page(&mut expected, mark, seed);
+            file.read_exact_at(&mut found, mark << 12)?;
+            ensure!(found == expected, "page {mark} differs");
+        }
+        Ok(())
+    }
+
     /// The expected bytes from `offset`, a multiple of [`CHUNK`].
     fn chunk<'a>(&self, buffer: &'a mut [u8], offset: u64, seed: u64) -> &'a [u8] {
         for (page_index, page) in buffer.chunks_mut(4096).enumerate() {
@@ -158,14 +195,19 @@ impl Kind {
                 page.fill(0);
                 continue;
             }
-            let start = seed ^ page_index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            for (index, word) in page.chunks_exact_mut(8).enumerate() {
-                let value = start.wrapping_add(u64::try_from(index).unwrap_or(0) << 32);
-                word.copy_from_slice(&value.to_le_bytes());
-            }
+            fill_page(page, page_index, seed);
         }
         let left = usize::try_from(self.size() - offset).unwrap_or(usize::MAX);
         buffer.get(..left.min(CHUNK)).unwrap_or_default()
+    }
+}
+
+/// Gives a page the bytes that it is to have.
+fn fill_page(page: &mut [u8], index: u64, seed: u64) {
+    let start = seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for (index, word) in page.chunks_exact_mut(8).enumerate() {
+        let value = start.wrapping_add(u64::try_from(index).unwrap_or(0) << 32);
+        word.copy_from_slice(&value.to_le_bytes());
     }
 }
 
@@ -202,5 +244,17 @@ mod tests {
             file.write_all_at(&[!byte[0]], last).unwrap();
             assert!(kind.verify(file.as_fd(), 5).is_err(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn every_mark_is_compared() {
+        let kind = Kind::Marked(5);
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(kind.size()).unwrap();
+        kind.fill(file.as_fd(), 5).unwrap();
+        kind.verify(file.as_fd(), 5).unwrap();
+        assert!(kind.verify(file.as_fd(), 6).is_err());
+        file.write_all_at(b"x", 4 << 20).unwrap();
+        assert!(kind.verify(file.as_fd(), 5).is_err());
     }
 }

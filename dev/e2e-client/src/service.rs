@@ -24,12 +24,16 @@ pub(crate) struct Arguments {
     /// Services in this process.
     #[arg(long)]
     count: Option<usize>,
-    /// A file to keep: empty, one-byte, sparse, position, sealed, full:MIB; may be repeated.
+    /// A file to keep: empty, one-byte, sparse, position, sealed, full:MIB, marked:MIB; may be repeated.
     #[arg(long = "item")]
     items: Vec<Kind>,
     /// Says nothing of single services and files, only how many of each there were.
     #[arg(long)]
     quiet: bool,
+    /// All services start side by side, say that they run as soon as they have their files, and look at
+    /// what is in the files when all of them run.
+    #[arg(long)]
+    at_once: bool,
     /// Keeps this many files more, each of one byte.
     #[arg(long, default_value_t = 0)]
     numbered: usize,
@@ -98,11 +102,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut threads = Vec::new();
     let (mut filled, mut updated) = (0, 0);
-    for name in names {
-        let service = Service::start(&name, arguments)?;
+    let mut go_on = |service: Service| {
         filled += service.filled;
         updated += service.updated;
         threads.push(thread::spawn(move || service.live()));
+    };
+    if arguments.at_once {
+        at_once(names, arguments)?.into_iter().for_each(go_on);
+    } else {
+        for name in names {
+            go_on(Service::start(&name, arguments)?);
+        }
     }
     if arguments.quiet {
         let (name, services) = (&arguments.name, threads.len());
@@ -115,6 +125,22 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .map_err(|_panic| anyhow::anyhow!("a service panicked"))??;
     }
     Ok(())
+}
+
+/// Starts every service in a thread of its own; then compares what came over.
+fn at_once(names: Vec<String>, arguments: &Arguments) -> anyhow::Result<Vec<Service>> {
+    let start = |name: String| {
+        let arguments = arguments.clone();
+        thread::spawn(move || Service::start(&name, &arguments))
+    };
+    let starting: Vec<_> = names.into_iter().map(start).collect();
+    let mut services = Vec::new();
+    for thread in starting {
+        let started = thread.join();
+        services.push(started.map_err(|_panic| anyhow::anyhow!("a service panicked"))??);
+    }
+    services.iter().try_for_each(Service::verify_late)?;
+    Ok(services)
 }
 
 /// Whether a service keeps a counter.
@@ -196,11 +222,23 @@ impl Service {
             self.tell(format_args!("{item_name} filled"));
             self.filled += 1;
         } else {
-            kind.verify(item.fd(), seed).with_context(context)?;
-            self.tell(format_args!("{item_name} verified, {}", origin(&item)));
+            if !self.arguments.at_once {
+                kind.verify(item.fd(), seed).with_context(context)?;
+                self.tell(format_args!("{item_name} verified, {}", origin(&item)));
+            }
             self.updated += usize::from(item.origin() == Origin::Updated);
         }
         self.files.push(item.into_fd());
+        Ok(())
+    }
+
+    /// Compares what was not compared while it started.
+    fn verify_late(&self) -> anyhow::Result<()> {
+        for (kind, fd) in self.arguments.items.iter().zip(&self.files) {
+            let seed = seed(&self.name, &kind.item());
+            let verified = kind.verify(fd.as_fd(), seed);
+            verified.with_context(|| format!("{} of {}", kind.item(), self.name))?;
+        }
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod rng;
 mod run;
 mod sframe;
 mod sframe_walk;
+mod sockets;
 mod symbols;
 mod targets;
 

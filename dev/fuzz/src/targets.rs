@@ -13,7 +13,7 @@ use klp_checksum::{Program, Rule, Transcript};
 
 use crate::receiver::{Received, receive};
 use crate::recorded::{self, PAGES, ROOT};
-use crate::{initramfs, livepatch, logs, sframe, sframe_walk, symbols};
+use crate::{initramfs, livepatch, logs, sframe, sframe_walk, sockets, symbols};
 
 /// Something that parses.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,16 @@ pub const TARGETS: &[Target] = &[
                 b"BARRIER=1".to_vec(),
             ]
         },
+    },
+    Target {
+        name: "varlink",
+        parse: sockets::varlink,
+        seeds: sockets::varlink_seeds,
+    },
+    Target {
+        name: "luo_agent",
+        parse: sockets::luo_agent,
+        seeds: sockets::luo_agent_seeds,
     },
     Target {
         name: "handover",

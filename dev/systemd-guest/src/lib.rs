@@ -10,4 +10,4 @@ mod root;
 
 pub use disk::Disk;
 pub use error::Error;
-pub use root::{Root, build, locate};
+pub use root::{Root, Suite, build, locate};

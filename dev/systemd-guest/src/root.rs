@@ -7,10 +7,31 @@ use kernel_build::{Cache, ConfigHash, Freshness, LoggedCommand, begin, mirrors, 
 
 use crate::error::Error;
 
-/// Debian's suite with the newest systemd.
-const SUITE: &str = "sid";
-/// What is installed beside the essential packages.
-const PACKAGES: &str = "dbus,mount,systemd,systemd-sysv,udev,util-linux";
+/// A suite of Debian's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Suite {
+    /// With the newest systemd.
+    Sid,
+    /// With systemd 257, which does not carry descriptor stores over a kexec.
+    Trixie,
+}
+
+impl Suite {
+    /// Every suite.
+    pub const ALL: [Self; 2] = [Self::Sid, Self::Trixie];
+
+    /// Its name in an archive.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sid => "sid",
+            Self::Trixie => "trixie",
+        }
+    }
+}
+
+/// What is installed beside the essential packages. Without libseccomp2 systemd leaves out system call filters, in silence.
+const PACKAGES: &str = "dbus,libseccomp2,mount,systemd,systemd-sysv,udev,util-linux";
 /// Size of the file system: twice what the packages need. It is sparse.
 const SIZE: &str = "768M";
 /// Makes two builds of the same packages the same: 2026-11-01.
@@ -56,8 +77,8 @@ pub struct Root {
 ///
 /// # Errors
 /// [`Error::NotBuilt`] says how to make it.
-pub fn locate() -> Result<Root, Error> {
-    let folder = folder(&Cache::from_env()?);
+pub fn locate(suite: Suite) -> Result<Root, Error> {
+    let folder = folder(&Cache::from_env()?, suite);
     let root = root_in(&folder);
     if root.image.is_file() && root.packages.is_file() {
         Ok(root)
@@ -70,21 +91,21 @@ pub fn locate() -> Result<Root, Error> {
 ///
 /// # Errors
 /// The packages cannot be had, or a program failed: with the end of its output.
-pub fn build(freshness: Freshness) -> Result<Root, Error> {
+pub fn build(suite: Suite, freshness: Freshness) -> Result<Root, Error> {
     let cache = Cache::from_env()?;
     let _exclusive = cache.lock()?;
     if freshness == Freshness::Cached
-        && let Ok(root) = locate()
+        && let Ok(root) = locate(suite)
     {
         return Ok(root);
     }
     let mut tried = Vec::new();
     for mirror in mirrors()? {
         let draft = begin(&cache.roots())?;
-        match run(&cache, &mirror, draft.path()) {
+        match run(&cache, suite, &mirror, draft.path()) {
             Ok(()) => {
-                publish(draft, &folder(&cache))?;
-                return locate();
+                publish(draft, &folder(&cache, suite))?;
+                return locate(suite);
             }
             Err(kernel_build::Error::Step(failed)) => {
                 tried.push(failed.tail.last().cloned().unwrap_or(failed.status));
@@ -93,12 +114,17 @@ pub fn build(freshness: Freshness) -> Result<Root, Error> {
         }
     }
     Err(Error::NoMirror {
-        suite: SUITE,
+        suite: suite.name(),
         tried,
     })
 }
 
-fn run(cache: &Cache, mirror: &str, result: &Path) -> Result<(), kernel_build::Error> {
+fn run(
+    cache: &Cache,
+    suite: Suite,
+    mirror: &str,
+    result: &Path,
+) -> Result<(), kernel_build::Error> {
     let mut command = Command::new("mmdebstrap");
     command
         .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
@@ -111,16 +137,17 @@ fn run(cache: &Cache, mirror: &str, result: &Path) -> Result<(), kernel_build::E
         .arg(format!(
             "--customize-hook=sh -c '{FINISH}' finish \"$1\" \"$SYSTEMD_GUEST_RESULT\" {SIZE}"
         ))
-        .args([SUITE, "/dev/null", mirror]);
-    let step = format!("root file system of {SUITE} with systemd");
+        .args([suite.name(), "/dev/null", mirror]);
+    let step = format!("root file system of {} with systemd", suite.name());
     LoggedCommand::new(&step, command, cache.log("systemd-root")).run()?;
     Ok(())
 }
 
 /// Keyed by everything above: another recipe is another image.
-fn folder(cache: &Cache) -> PathBuf {
-    let recipe = [SUITE, PACKAGES, SIZE, SOURCE_DATE_EPOCH, FINISH].join("\n");
-    let name = format!("{SUITE}-{}", ConfigHash::of(recipe.as_bytes()));
+fn folder(cache: &Cache, suite: Suite) -> PathBuf {
+    let suite = suite.name();
+    let recipe = [suite, PACKAGES, SIZE, SOURCE_DATE_EPOCH, FINISH].join("\n");
+    let name = format!("{suite}-{}", ConfigHash::of(recipe.as_bytes()));
     cache.roots().join(name)
 }
 

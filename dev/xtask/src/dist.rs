@@ -3,8 +3,10 @@
 //! The programs are static, so the package depends on nothing and does not care which Debian it was made on. Units and
 //! scripts of the package are files of `bin/luod`; manual pages and completions come from the programs themselves.
 
+mod installed;
 mod library;
 
+pub(crate) use installed::check as check_installed;
 pub(crate) use library::library_packages;
 
 use std::fs::{self, File, Permissions};
@@ -184,6 +186,7 @@ impl Tree<'_> {
         let control = String::from_utf8(read(control)?)?
             .replace("@VERSION@", version)
             .replace("@ARCHITECTURE@", ARCHITECTURE)
+            .replace("@LIBC@", library::LIBC)
             .replace("@INSTALLED_SIZE@", &size.to_string());
         self.add("DEBIAN/control", 0o644, control.as_bytes())?;
         let folder = workspace.target.join("debian");

@@ -50,12 +50,15 @@ pub(crate) fn guest_binaries(workspace: &Workspace) -> Result<PathBuf> {
     }
     let log = workspace.target.join("xtask-logs/guest-build.log");
     let folder = build_static(&workspace.root, &workspace.target, &GUEST_PACKAGES, log)?;
-    build_c_example(workspace, &folder)?;
+    build_c_examples(workspace, &folder)?;
     Ok(folder)
 }
 
-/// Builds the example of the client library for C, linked statically with it, as `c-counter`.
-fn build_c_example(workspace: &Workspace, folder: &Path) -> Result<()> {
+/// Examples of the client library for C; in a guest each is called `c-NAME`.
+const C_EXAMPLES: [&str; 2] = ["counter", "direct"];
+
+/// Builds the examples of the client library for C, linked statically with it.
+fn build_c_examples(workspace: &Workspace, folder: &Path) -> Result<()> {
     let logs = workspace.target.join("xtask-logs");
     let mut library = cargo();
     library
@@ -68,17 +71,20 @@ fn build_c_example(workspace: &Workspace, folder: &Path) -> Result<()> {
     let log = logs.join("guest-c-library.log");
     LoggedCommand::new("guest library for C", library, log).run()?;
     let source = workspace.root.join("svc/liveupdate-c");
-    let mut compiler = Command::new("cc");
-    compiler
-        .args(["-std=c11", "-D_DEFAULT_SOURCE", "-O2", "-static", "-s"])
-        .arg("-I")
-        .arg(source.join("include"))
-        .arg(source.join("examples/counter.c"))
-        .arg(folder.join("libliveupdate_c.a"))
-        .arg("-o")
-        .arg(folder.join("c-counter"));
-    let log = logs.join("guest-c-example.log");
-    LoggedCommand::new("guest example in C", compiler, log).run()?;
+    for example in C_EXAMPLES {
+        let mut compiler = Command::new("cc");
+        compiler
+            .args(["-std=c11", "-D_DEFAULT_SOURCE", "-O2", "-static", "-s"])
+            .args(["-Wall", "-Wextra", "-Werror"])
+            .arg("-I")
+            .arg(source.join("include"))
+            .arg(source.join(format!("examples/{example}.c")))
+            .arg(folder.join("libliveupdate_c.a"))
+            .arg("-o")
+            .arg(folder.join(format!("c-{example}")));
+        let log = logs.join(format!("guest-c-{example}.log"));
+        LoggedCommand::new("guest example in C", compiler, log).run()?;
+    }
     Ok(())
 }
 

@@ -68,7 +68,7 @@ const fn file(path: &'static str, package: &'static str, why: &'static str) -> T
 /// Why there are tools that pack.
 const PACKS: &str = "packs what tests unpack";
 
-const TOOLS: [Tool; 28] = [
+const TOOLS: [Tool; 29] = [
     program(
         "gcc",
         "gcc",
@@ -159,6 +159,12 @@ const TOOLS: [Tool; 28] = [
         "makes disks of guests and adds files to them",
     ),
     program("dpkg-deb", "dpkg", Purpose::Package, "makes packages"),
+    program(
+        "pkg-config",
+        "pkgconf",
+        Purpose::Package,
+        "tries the packages of the client library for C",
+    ),
     program(
         "as",
         "binutils",

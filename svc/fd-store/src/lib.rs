@@ -9,6 +9,7 @@
 //! * [`Stored`] is what is kept of that: items of a [`Store`](liveupdate::Store) whose names start with [`PREFIX`];
 //! * [`launch()`] is how a process takes the descriptors and becomes the program.
 
+mod folder;
 mod launch;
 mod message;
 mod sockets;

@@ -16,6 +16,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
+use crate::folder::{self, Folder};
 use crate::stored::MOST;
 
 /// Longest message (`NOTIFY_BUFFER_MAX`, `src/core/manager.c` of systemd 262).
@@ -24,7 +25,7 @@ const LONGEST: usize = 4096;
 /// The sockets of one service, in a folder of their own.
 #[derive(Debug)]
 pub struct Sockets {
-    folder: tempfile::TempDir,
+    folder: Folder,
     notify: UnixDatagram,
     start: UnixListener,
 }
@@ -41,20 +42,17 @@ pub struct Heard {
 }
 
 impl Sockets {
-    /// Makes them. Their folder is in `/run` where that can be written to, else where temporary files are.
+    /// Makes them. Their folder is in `/run` where that can be written to, else where temporary files are; what others
+    /// that were killed left there is removed.
     ///
     /// # Errors
     /// The folder or a socket cannot be made.
     pub fn new() -> io::Result<Self> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("luod-run-");
-        let folder = builder.tempdir_in("/run").or_else(|_| builder.tempdir())?;
-        // A service may be another user's: it is told by its process who speaks.
-        set_mode(folder.path(), 0o711)?;
-        let notify = UnixDatagram::bind(folder.path().join("notify"))?;
-        set_mode(&folder.path().join("notify"), 0o666)?;
+        let folder = Folder::make()?;
+        let notify = UnixDatagram::bind(folder.path().join(folder::NOTIFY))?;
+        set_mode(&folder.path().join(folder::NOTIFY), 0o666)?;
         set_socket_passcred(&notify, true)?;
-        let start = UnixListener::bind(folder.path().join("start"))?;
+        let start = UnixListener::bind(folder.path().join(folder::START))?;
         Ok(Self {
             folder,
             notify,
@@ -64,12 +62,12 @@ impl Sockets {
 
     /// What `$NOTIFY_SOCKET` is for the program.
     pub fn notify_path(&self) -> PathBuf {
-        self.folder.path().join("notify")
+        self.folder.path().join(folder::NOTIFY)
     }
 
     /// Where [`launch`](crate::launch()) gets the descriptors.
     pub fn start_path(&self) -> PathBuf {
-        self.folder.path().join("start")
+        self.folder.path().join(folder::START)
     }
 
     /// The socket of messages, for the thread that hears.
@@ -164,7 +162,7 @@ impl Starts {
     }
 }
 
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 

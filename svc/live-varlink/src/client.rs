@@ -79,6 +79,26 @@ impl Client {
         self.request(method, parameters, fds, Answers::Many)
     }
 
+    /// Sends a call that is not answered. With a descriptor, as many may follow each other as one likes, and a call that is
+    /// answered may follow them: the kernel ends a read behind each.
+    ///
+    /// # Errors
+    /// [`WireError`]: the other side is gone. Whether it did what was asked is not told.
+    pub fn tell(
+        &mut self,
+        method: &str,
+        parameters: &impl Serialize,
+        fd: BorrowedFd<'_>,
+    ) -> Result<(), WireError> {
+        let request = Request {
+            method: method.to_owned(),
+            parameters: serde_json::to_value(parameters)?,
+            oneway: true,
+            more: false,
+        };
+        self.channel.send(&request, &[fd])
+    }
+
     /// The next answer of a call made with [`Client::call_more`]; the flag says whether another
     /// follows.
     ///

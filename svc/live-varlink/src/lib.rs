@@ -12,8 +12,10 @@
 //! that only wants its memory back should not have to bring one.
 //!
 //! The kernel may join the bytes of two messages in one read, and then nobody can tell whose the
-//! descriptors are. So a descriptor is only ever sent with a call that follows no unanswered one,
-//! and a message that comes with descriptors and with bytes of the next message is refused.
+//! descriptors are. It does not read on behind bytes that came with descriptors (`unix(7)`). So a
+//! descriptor is only ever sent with a call that follows no unanswered one, or only such as came with
+//! a descriptor themselves; and a message that comes with descriptors and with bytes of the next
+//! message is refused.
 
 mod channel;
 mod client;

@@ -9,6 +9,7 @@ mod connection;
 mod introspection;
 mod reactor;
 mod replies;
+mod threads;
 mod wake;
 mod workers;
 
@@ -96,6 +97,15 @@ impl<H: Handler> Server<H> {
     /// The listener failed, or there is not even one thread.
     pub fn run(&self, listener: &UnixListener) -> io::Result<()> {
         Reactor::new(Arc::clone(&self.handler), self.info, listener)?.run()
+    }
+
+    /// The same with a thread for each connection, for a server with few of them, whose calls take no time and have
+    /// one answer: a connection whose call is answered by a [`Source`] ends.
+    ///
+    /// # Errors
+    /// The listener failed.
+    pub fn run_with_threads(&self, listener: &UnixListener) -> io::Result<()> {
+        threads::run(Arc::clone(&self.handler), self.info, listener)
     }
 }
 

@@ -38,10 +38,10 @@ impl Luod {
             service: service.to_owned(),
         };
         let begin = Instant::now();
-        let (client, attached) = loop {
+        let (client, attached, fds) = loop {
             let mut client = connect(socket, patience.saturating_sub(begin.elapsed()))?;
             match call::<Attached>(&mut client, method::ATTACH, &parameters, &[]) {
-                Ok((attached, _)) => break (client, attached),
+                Ok((attached, fds)) => break (client, attached, fds),
                 // Of a luod that was just ending: its listener goes last.
                 Err(Error::Connection(_)) if begin.elapsed() < patience => {
                     thread::sleep(RETRY_PAUSE);
@@ -61,7 +61,11 @@ impl Luod {
             session: None,
         };
         if attached.is_incoming {
-            let fd = store.call_for_fd(method::GET_SESSION, &store.nothing())?;
+            // An older luod does not send it along.
+            let fd = match fds.into_iter().next() {
+                Some(fd) => fd,
+                None => store.call_for_fd(method::GET_SESSION, &store.nothing())?,
+            };
             store.session = Some(Session::from_fd(fd));
         }
         Ok(store)

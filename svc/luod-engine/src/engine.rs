@@ -119,6 +119,11 @@ impl Engine {
         self.keeper.put(name, fd).map_err(refusal_of)
     }
 
+    /// The same for one of many: [`Keeper::settle`] waits for them.
+    pub(crate) fn keep_soon(&self, name: &str, fd: OwnedFd) -> Result<(), Refusal> {
+        self.keeper.put_soon(name, fd).map_err(refusal_of)
+    }
+
     /// A duplicate of a kept descriptor.
     pub(crate) fn kept(&self, name: &str) -> Result<OwnedFd, Refusal> {
         let fd = self.keeper.get(name).ok_or_else(|| {

@@ -34,6 +34,8 @@ pub(crate) struct Kernel {
     pub(crate) busy: u32,
     /// A service manager does the jump.
     pub(crate) has_service_manager: bool,
+    /// And it closes everything on the way.
+    pub(crate) loses_stores: bool,
     pub(crate) systemd_kexec_count: Option<u64>,
     /// The last wish about shutdowns.
     pub(crate) guard: Guard,
@@ -99,6 +101,13 @@ impl Host for FakeHost {
         DeviceStatus {
             is_usable: true,
             reason: String::new(),
+        }
+    }
+
+    fn check_service_manager(&self) -> Result<(), Refusal> {
+        match self.kernel().loses_stores {
+            false => Ok(()),
+            true => Err(Refusal::new(Code::NoLiveUpdate, "it loses them")),
         }
     }
 

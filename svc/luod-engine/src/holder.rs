@@ -68,7 +68,7 @@ pub fn bind(socket: &Path) -> io::Result<UnixListener> {
 /// # Errors
 /// The listener failed.
 pub fn serve(listener: &UnixListener) -> io::Result<()> {
-    Server::new(Arc::new(Holder::default()), INFO).run(listener)
+    Server::new(Arc::new(Holder::default()), INFO).run_with_threads(listener)
 }
 
 #[derive(Default)]

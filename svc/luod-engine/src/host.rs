@@ -63,6 +63,12 @@ pub trait Host: Send + Sync {
     /// Whether `/dev/liveupdate` can be used, without opening it.
     fn device_status(&self) -> DeviceStatus;
 
+    /// Whether what is held would come through a jump: a service manager has the duplicates, and the jump is its own.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check_service_manager(&self) -> Result<(), Refusal>;
+
     /// Creates an outgoing session.
     ///
     /// # Errors

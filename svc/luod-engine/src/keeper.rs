@@ -174,6 +174,14 @@ impl Keeper {
         inner.mirror.get(&inner.elsewhere.key(name)).cloned()
     }
 
+    /// How many descriptors more can be kept under new names; `None` where nobody has set a limit.
+    pub(crate) fn room(&self) -> Option<usize> {
+        match &self.inner().elsewhere {
+            Elsewhere::Holder(_) => None,
+            Elsewhere::Systemd(store) => Some(store.room()),
+        }
+    }
+
     /// Keeps `fd`; one of the same name is replaced.
     ///
     /// # Errors
@@ -201,6 +209,25 @@ impl Keeper {
         }
     }
 
+    /// The same for one of many, without waiting until it has arrived: [`Self::settle`] does. It gets there even if luod
+    /// ends at once.
+    ///
+    /// # Errors
+    /// [`KeeperError`]: it is kept here only, and so is not safe.
+    pub(crate) fn put_soon(&self, name: &str, fd: OwnedFd) -> Result<(), KeeperError> {
+        let mut inner = self.inner();
+        let Inner { mirror, elsewhere } = &mut *inner;
+        let Elsewhere::Holder(holder) = elsewhere else {
+            drop(inner);
+            // systemd is never waited for.
+            return self.put(name, fd);
+        };
+        let fd = Arc::new(fd);
+        mirror.insert(name.to_owned(), Arc::clone(&fd));
+        let sent = holder.put_soon(name, &fd);
+        sent.or_else(|_gone| holder.revive(mirror))
+    }
+
     /// Closes both duplicates.
     pub fn remove(&self, name: &str) {
         let mut inner = self.inner();
@@ -219,13 +246,19 @@ impl Keeper {
         }
     }
 
-    /// Waits until what was removed is closed elsewhere too: before that a session's name is taken.
+    /// Waits until what was kept has arrived elsewhere, and what was removed is closed there too: before that a session's
+    /// name is taken.
     ///
     /// # Errors
-    /// systemd does not work off what it was sent.
+    /// systemd does not work off what it was sent; there is no holder.
     pub(crate) fn settle(&self) -> Result<(), KeeperError> {
-        match &self.inner().elsewhere {
-            Elsewhere::Holder(_) => Ok(()),
+        let mut inner = self.inner();
+        let Inner { mirror, elsewhere } = &mut *inner;
+        match elsewhere {
+            Elsewhere::Holder(holder) => match holder.has_all(mirror) {
+                Ok(true) => Ok(()),
+                Ok(false) | Err(_) => holder.revive(mirror),
+            },
             Elsewhere::Systemd(store) => Ok(store.settle()?),
         }
     }
@@ -359,6 +392,42 @@ mod tests {
         let second = Keeper::open(dir.path(), refuse).unwrap();
         assert_eq!(second.names(), ["a"]);
         assert_eq!(text(&second.get("a").unwrap()), "three");
+    }
+
+    #[test]
+    fn what_was_kept_in_a_hurry_is_there_for_the_next_luod() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Keeper::open(dir.path(), launch()).unwrap();
+        let names: Vec<_> = (0..300).map(|number| format!("n{number:03}")).collect();
+        for name in &names {
+            first.put_soon(name, memfd(name)).unwrap();
+        }
+        first.put("last", memfd("last")).unwrap();
+        // It ends without another word.
+        drop(first);
+        let second = Keeper::open(dir.path(), launch()).unwrap();
+        assert_eq!(second.names().len(), names.len() + 1);
+        for name in &names {
+            assert_eq!(text(&second.get(name).unwrap()), *name);
+        }
+    }
+
+    #[test]
+    fn what_the_holder_did_not_take_is_given_to_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let keeper = Keeper::open(dir.path(), launch()).unwrap();
+        keeper.put_soon("a", memfd("one")).unwrap();
+        keeper.settle().unwrap();
+        // It is taken from the holder behind luod's back, as if it had never arrived.
+        let mut thief = live_varlink::Client::connect(&Keeper::socket(dir.path())).unwrap();
+        let name = serde_json::json!({ "name": "a" });
+        let remove = crate::holder::REMOVE;
+        thief.call::<serde_json::Value>(remove, &name, &[]).unwrap();
+        keeper.put_soon("b", memfd("two")).unwrap();
+        keeper.settle().unwrap();
+        let other = Keeper::open(dir.path(), launch()).unwrap();
+        assert_eq!(other.names(), ["a", "b"]);
+        assert_eq!(text(&other.get("a").unwrap()), "one");
     }
 
     #[test]

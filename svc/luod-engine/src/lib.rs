@@ -59,7 +59,7 @@ pub use keeper::{Keeper, KeeperError};
 pub use last_words::{Gravity, LastWords, tell};
 pub use limits::{Limits, LimitsError, UserLimits};
 pub use linux::{LinuxHost, check_device};
-pub use luo_agent::serve_luo_agent;
+pub use luo_agent::{Command, CommandLines, Feature, serve_luo_agent};
 pub use next_kernel::{NextKernel, ReloadError};
 pub use programs::Programs;
 pub use service_manager::ServiceManager;

@@ -100,6 +100,16 @@ impl Host for LinuxHost {
         }
     }
 
+    fn check_service_manager(&self) -> Result<(), Refusal> {
+        match &self.service_manager {
+            None => Ok(()),
+            Some(_) => crate::service_manager::check_jump(
+                systemd_host::kexec_count().is_ok(),
+                systemd_host::version,
+            ),
+        }
+    }
+
     fn create_session(&self, name: &str) -> Result<OwnedFd, Refusal> {
         let name = session_name(name)?;
         device()?

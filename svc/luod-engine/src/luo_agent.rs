@@ -7,9 +7,10 @@
 //!
 //! The lines are in [`message`]; each connection has two threads, one that reads and one that writes.
 
+mod lines;
 mod message;
 
-use std::io::{self, BufRead as _, BufReader, IoSlice, Read as _, Write as _};
+use std::io::{self, BufReader, IoSlice, Write as _};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -26,10 +27,13 @@ use luod_api::{Code, Refusal};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use self::message::{Command, Event, FEATURES, Feature, LONGEST_LINE, VERSION};
+use self::message::{Event, FEATURES, VERSION};
 use crate::engine::Engine;
 use crate::mailbox::Listener;
 use crate::state::{OwnSession, Subscription};
+
+pub use self::lines::CommandLines;
+pub use self::message::{Command, Feature};
 
 /// Connections at a time; each has two threads.
 const MOST_CONNECTIONS: usize = 64;
@@ -37,6 +41,10 @@ const MOST_CONNECTIONS: usize = 64;
 const MOST_WAITING: usize = 64;
 /// A client that takes nothing for so long is let go.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+/// A line that was begun has to end within this time: the connection is one of a few.
+const LINE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a read waits before it is looked whether a line is late.
+const READ_TURN: Duration = Duration::from_secs(1);
 /// Pause without accepting when something ran out.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 /// Numbers of these connections: the other socket's count from below.
@@ -95,6 +103,7 @@ fn serve_one(engine: &Arc<Engine>, connection: u64, stream: &UnixStream) -> io::
         uid: cred.uid.as_raw(),
     };
     stream.set_write_timeout(Some(WRITE_PATIENCE))?;
+    stream.set_read_timeout(Some(READ_TURN))?;
     let (says, waiting) = mpsc::sync_channel(MOST_WAITING);
     let shared = Arc::<Mutex<Shared>>::default();
     let writer = Writer {
@@ -263,22 +272,9 @@ struct Reader {
 impl Reader {
     /// Reads commands until the client hangs up.
     fn run(&mut self, stream: &UnixStream) -> io::Result<()> {
-        let mut input = BufReader::new(stream);
-        let most = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
-        loop {
-            let mut line = Vec::new();
-            let count = input.by_ref().take(most).read_until(b'\n', &mut line)?;
-            if count == 0 {
-                return Ok(());
-            }
-            if line.last() != Some(&b'\n') {
-                let text = format!("a line has more than {LONGEST_LINE} bytes, or no end");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            }
-            let done = match serde_json::from_slice(&line) {
-                Ok(command) => self.command(command),
-                Err(error) => Err(Refusal::new(Code::InvalidParameter, error)),
-            };
+        let mut lines = CommandLines::new(BufReader::new(stream), LINE_PATIENCE);
+        while let Some(command) = lines.next_command()? {
+            let done = command.and_then(|command| self.command(command));
             if let Err(refusal) = done {
                 tracing::info!(pid = self.peer.pid, %refusal, "refused");
                 self.say(refused(refusal), None)?;
@@ -286,6 +282,7 @@ impl Reader {
                 self.say(Event::Done, None)?;
             }
         }
+        Ok(())
     }
 
     fn say(&self, event: Event, fd: Option<OwnedFd>) -> io::Result<()> {

@@ -15,7 +15,7 @@ use update::{
 
 use crate::engine::{Engine, JOURNAL_SESSION, item_key, session_key};
 use crate::host::LoadRequest;
-use crate::state::{About, State, Step, UNDER_WAY_HINT};
+use crate::state::{About, OwnSession, State, Step, UNDER_WAY_HINT};
 
 /// Where steps done are told to.
 pub(crate) type Watcher<'a> = &'a mut dyn FnMut(Progress);
@@ -82,6 +82,8 @@ impl Engine {
         if !device.is_usable {
             return Err(Refusal::new(Code::NoLiveUpdate, device.reason));
         }
+        self.host.check_service_manager()?;
+        check_room(self.keeper.room(), sessions(&state))?;
         check_findings(&self.host.check(request)?, &request.force)?;
         self.host.load(request)?;
         let facts = self.host.facts();
@@ -349,6 +351,34 @@ pub(crate) fn subscribers(state: &State) -> BTreeSet<String> {
         .iter()
         .filter(|(_, live)| live.subscription.is_some());
     subscribed.map(|(name, _)| name.clone()).collect()
+}
+
+/// How many sessions an update makes: one for each service that keeps something or preserves by itself, and the journal's.
+pub(crate) fn sessions(state: &State) -> usize {
+    let of_own = |service: &str| {
+        let live = state.live.get(service);
+        let subscription = live.and_then(|live| live.subscription.as_ref());
+        subscription.is_some_and(|own| own.own_session == OwnSession::Wanted)
+    };
+    let services = state.journal.services.iter();
+    let with_session = services.filter(|service| {
+        let mut items = service.items.iter();
+        items.any(|item| item.state == ItemState::Held) || of_own(&service.name)
+    });
+    with_session.count().saturating_add(1)
+}
+
+/// Refuses when whoever has the duplicates has no room for as many sessions.
+pub(crate) fn check_room(room: Option<usize>, sessions: usize) -> Result<(), Refusal> {
+    let Some(room) = room.filter(|room| *room < sessions) else {
+        return Ok(());
+    };
+    let text = format!(
+        "the update makes {sessions} sessions, and systemd stores only {room} descriptors more for luod"
+    );
+    Err(Refusal::new(Code::LimitReached, text).with_hint(
+        "have services keep fewer files, or raise FileDescriptorStoreMax= of luod.service, up to 5200",
+    ))
 }
 
 pub(crate) fn check_outcome(outcome: &BarrierOutcome, event: Event) -> Result<(), Refusal> {

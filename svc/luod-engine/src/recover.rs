@@ -28,6 +28,9 @@ pub(crate) const JOURNAL_TOKEN: u64 = 0;
 /// Time between two tries for a busy device, beside the host's own patience.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
+/// Time between two tries to have what came over held elsewhere.
+const HOLDER_PAUSE: Duration = Duration::from_secs(1);
+
 /// What is wrong with systemd's count of kexecs after a jump: it begins anew when systemd could not
 /// hand its own state over.
 fn stores_lost(before: Option<u64>, now: Option<u64>) -> Option<String> {
@@ -212,6 +215,11 @@ impl Engine {
         for service in state.journal.services_mut() {
             self.receive_service(service);
         }
+        // The end of this process would be theirs, while nobody else is known to have them.
+        while let Err(error) = self.keeper.settle() {
+            tracing::error!(%error, "what came over is held nowhere else; luod must not end now");
+            thread::sleep(HOLDER_PAUSE);
+        }
         tracing::debug!("every session is retrieved");
         // Written by a luod that froze, whatever it recorded last: the jump has happened.
         state.journal.phase = Phase::Frozen.after(Event::Jump).unwrap_or(Phase::Updated);
@@ -259,7 +267,7 @@ impl Engine {
         }
         match self.retrieve_session(session) {
             Ok(Some(fd)) => self
-                .keep(&session_key(service), fd)
+                .keep_soon(&session_key(service), fd)
                 .map_err(|refusal| refusal.to_string()),
             Ok(None) => Err(format!("the kernel brought no session {session:?}")),
             Err(refusal) => Err(refusal.to_string()),

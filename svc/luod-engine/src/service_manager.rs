@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use luod_api::{Code, Refusal};
-use systemd_host::{Error, Login, Mode, Shutdown};
+use systemd_host::{Error, FIRST_WITH_STORES, Login, Mode, Shutdown};
 
 use crate::Engine;
 use crate::guard::Guard;
@@ -192,6 +192,30 @@ impl ServiceManager {
     }
 }
 
+/// Refuses with a systemd that closes all descriptors in a jump, or may: every session would be lost in silence.
+///
+/// Who counts kexecs carries stores over them; systemd 261 does the second only.
+pub(crate) fn check_jump(
+    counts_kexecs: bool,
+    version_fn: impl FnOnce() -> Result<u32, Error>,
+) -> Result<(), Refusal> {
+    if counts_kexecs {
+        return Ok(());
+    }
+    let text = match version_fn() {
+        Ok(version) if version >= FIRST_WITH_STORES => return Ok(()),
+        Ok(version) => format!(
+            "systemd {version} loses what luod holds in a jump: it takes systemd {FIRST_WITH_STORES} or newer"
+        ),
+        Err(error) => {
+            let error = crate::engine::internal(&error).message;
+            format!("whether systemd carries over what luod holds is not known: {error}")
+        }
+    };
+    Err(Refusal::new(Code::NoLiveUpdate, text)
+        .with_hint("restarts of luod and of services keep everything all the same"))
+}
+
 /// A lock that is there.
 type Lock = (Mode, OwnedFd);
 
@@ -256,6 +280,24 @@ mod tests {
         wish.taken(Guard::Wait("for a test"));
         wish.settle();
         assert!(!wish.locks().is_failing);
+    }
+
+    #[test]
+    fn a_systemd_that_loses_stores_in_a_jump_is_refused() {
+        let unknown = || {
+            Err(Error::Missing {
+                method: "Version",
+                field: "number",
+            })
+        };
+        check_jump(true, unknown).unwrap();
+        check_jump(false, || Ok(262)).unwrap();
+        check_jump(false, || Ok(261)).unwrap();
+        let old = check_jump(false, || Ok(257)).unwrap_err();
+        assert_eq!(old.code, Code::NoLiveUpdate);
+        assert!(old.message.contains("systemd 257 loses"), "{old}");
+        let unknown = check_jump(false, unknown).unwrap_err();
+        assert!(unknown.message.contains("is not known"), "{unknown}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod ended;
 mod late;
 mod limits;
 mod participants;
+mod room;
 mod service_manager;
 
 use std::os::fd::OwnedFd;

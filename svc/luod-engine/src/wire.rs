@@ -80,7 +80,14 @@ impl Wire {
         match request.method.as_str() {
             method::ATTACH => {
                 let attach: service::Attach = parameters(request)?;
-                done(replies, &engine.attach(peer, &attach.service)?)
+                let attached = engine.attach(peer, &attach.service)?;
+                // Whoever finds its session in the answer need not ask for it: that time is blackout.
+                let session = match attached.is_incoming {
+                    true => Some(engine.get_session(peer, &attach.service)?),
+                    false => None,
+                };
+                let fds: Vec<_> = session.iter().map(|fd| fd.as_fd()).collect();
+                Ok(replies.done(&attached, &fds))
             }
             method::GET => {
                 let fd = engine.get_item(peer, &parameters(request)?)?;

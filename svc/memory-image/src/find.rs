@@ -34,6 +34,14 @@ impl Image {
     /// Looks for handovers: pages with a root FDT that leads to a tree. More than one is found when
     /// memory still holds what an earlier kernel handed over. Ascending.
     pub fn find(&self) -> Vec<Found> {
+        self.find_watched(&mut |_done, _all| {})
+    }
+
+    /// The same; now and then `watch_fn` is told how many bytes of how many were looked at or stepped over.
+    pub fn find_watched(&self, watch_fn: &mut dyn FnMut(u64, u64)) -> Vec<Found> {
+        let lengths = self.ranges().iter().map(|range| range.end - range.start);
+        let all = lengths.fold(0, u64::saturating_add);
+        let mut before: u64 = 0;
         let mut roots = Vec::new();
         // Scratch by the root FDT it is handed over with.
         let mut handed: BTreeMap<u64, ScratchAreas> = BTreeMap::new();
@@ -46,6 +54,7 @@ impl Image {
                 if at >= range.end {
                     break;
                 }
+                watch_fn(before.saturating_add(at.saturating_sub(range.start)), all);
                 let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
                 let step = left.min(STEP);
                 // Pages that cannot be read are stepped over one by one.
@@ -66,6 +75,7 @@ impl Image {
                 }
                 at = at.saturating_add(u64::try_from(read.max(page_bytes)).unwrap_or(u64::MAX));
             }
+            before = before.saturating_add(range.end - range.start);
         }
         roots
             .into_iter()

@@ -5,13 +5,47 @@ use std::process::Command;
 
 use live_varlink::{CallError, Client, WireError};
 use serde_json::{Value, json};
+use zbus::blocking::{Connection, Proxy};
 
 use crate::error::Error;
 
+const DESTINATION: &str = "org.freedesktop.systemd1";
+const PATH: &str = "/org/freedesktop/systemd1";
+const INTERFACE: &str = "org.freedesktop.systemd1.Manager";
 const MANAGER_SOCKET: &str = "/run/systemd/io.systemd.Manager";
 const DESCRIBE: &str = "io.systemd.Manager.Describe";
 const LOGIN_SOCKET: &str = "/run/systemd/io.systemd.Login";
 const KEXEC: &str = "io.systemd.Shutdown.KExec";
+
+/// The first systemd that carries descriptor stores over a kexec.
+pub const FIRST_WITH_STORES: u32 = 261;
+
+/// The number of systemd's version: 262 of `262.1-1`.
+///
+/// # Errors
+/// [`Error::Bus`]: systemd does not answer on the bus; [`Error::Missing`]: what it answers has no number.
+pub fn version() -> Result<u32, Error> {
+    let text = bus_version()?;
+    number_of(&text).ok_or(Error::Missing {
+        method: "Version",
+        field: "number",
+    })
+}
+
+fn bus_version() -> Result<String, Error> {
+    let proxy = Connection::system().and_then(|bus| Proxy::new(&bus, DESTINATION, PATH, INTERFACE));
+    let version = proxy.and_then(|proxy| proxy.get_property("Version"));
+    version.map_err(|source| Error::Bus {
+        what: "its version",
+        source: Box::new(source),
+    })
+}
+
+fn number_of(version: &str) -> Option<u32> {
+    let end = version.find(|c: char| !c.is_ascii_digit());
+    let (digits, _) = version.split_at(end.unwrap_or(version.len()));
+    digits.parse().ok()
+}
 
 /// How many kexecs systemd has handed descriptor stores over since the cold boot: 0 again when one lost them all.
 ///
@@ -93,6 +127,19 @@ fn refused(method: &'static str, error: CallError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_told_by_their_number() {
+        for (text, number) in [
+            ("262.1-1", Some(262)),
+            ("257", Some(257)),
+            ("261~rc2", Some(261)),
+            ("v262", None),
+            ("", None),
+        ] {
+            assert_eq!(number_of(text), number, "{text}");
+        }
+    }
 
     #[test]
     fn a_lock_is_told_with_its_owner_and_reason() {

@@ -222,6 +222,13 @@ impl FdStore {
         Ok(())
     }
 
+    /// How many descriptors more can be stored, each under a key that none has yet.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let taken = self.inner().names.len().saturating_add(1);
+        self.limit.saturating_sub(taken)
+    }
+
     /// Has systemd close the descriptor of this key.
     ///
     /// # Errors

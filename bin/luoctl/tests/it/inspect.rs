@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 use crate::printed;
@@ -227,4 +230,45 @@ fn the_page_names_owners_and_escapes_names() {
     assert!(html.contains("&lt;b&gt;&amp;\\u{1b}[1m"), "{html}");
     assert!(html.contains("\nreserve-mem: 128 KiB</title>"), "{html}");
     assert!(!html.contains("http"), "nothing is loaded from elsewhere");
+}
+
+/// A terminal: the end that a user looks at, and the end of the program.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let user = openpt(flags).unwrap();
+    grantpt(&user).unwrap();
+    unlockpt(&user).unwrap();
+    let name = ptsname(&user, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let program = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+    (user, program)
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_only_and_taken_away_at_the_end() {
+    let image = raw(&pages());
+    for (words, what) in [
+        (&[][..], "reading the handover: "),
+        (&["--verify"], "verifying the handover: "),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_luoctl"));
+        command.arg("inspect").args(words).arg(image.path());
+        let piped = command.output().unwrap();
+        assert!(piped.status.success());
+        assert_eq!(piped.stderr, b"");
+
+        let (user, program) = terminal();
+        let shown = command.stderr(Stdio::from(program)).output().unwrap();
+        // Its own copy of the terminal's end.
+        drop(command);
+        assert_eq!(shown.stdout, piped.stdout);
+        let mut said = Vec::new();
+        // A terminal whose other end is closed reads as an error.
+        let _closed = fs::File::from(user).read_to_end(&mut said);
+        let said = String::from_utf8(said).unwrap();
+        for line in ["looking for handovers: ", what] {
+            assert!(said.contains(line), "no {line:?}: {said:?}");
+        }
+        assert!(said.ends_with("\r\u{1b}[K"), "{said:?}");
+    }
 }

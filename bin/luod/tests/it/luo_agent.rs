@@ -1,10 +1,14 @@
 //! luo-agent's protocol on the socket of the real luod, as far as no kernel with live update is needed.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::time::Instant;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::Value;
 
 use super::{Luod, PATIENCE};
@@ -82,4 +86,66 @@ fn the_socket_is_for_root_only() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// Whether luod answers on a connection that is there.
+fn is_answered(stream: &mut UnixStream) -> bool {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let said = stream.write_all(b"{\"cmd\":\"READY\"}\n");
+    let mut byte = [0];
+    said.is_ok() && matches!(stream.read(&mut byte), Ok(1))
+}
+
+#[test]
+fn connections_past_the_limit_are_hung_up_until_one_ends() {
+    let luod = Luod::start();
+    let connect = || UnixStream::connect(socket(&luod)).unwrap();
+    let mut taken: Vec<_> = (0..64).map(|_| connect()).collect();
+    assert!(taken.iter_mut().all(is_answered));
+    assert!(!is_answered(&mut connect()));
+    drop(taken.pop());
+    let begin = Instant::now();
+    while !is_answered(&mut connect()) {
+        assert!(begin.elapsed() < PATIENCE, "no connection is free");
+    }
+    assert!(taken.iter_mut().all(is_answered));
+}
+
+#[test]
+fn descriptors_that_come_with_a_line_are_closed() {
+    let luod = Luod::start();
+    let open = || {
+        let folder = format!("/proc/{}/fd", luod.child.id());
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let mut stream = UnixStream::connect(socket(&luod)).unwrap();
+    assert!(is_answered(&mut stream));
+    let before = open();
+    let file = tempfile::tempfile().unwrap();
+    // As many as the kernel sends with one message (SCM_MAX_FD, include/net/scm.h, v7.3).
+    let fds = vec![file.as_fd(); 253];
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+    let data = [IoSlice::new(b"{\"cmd\":\"READY\"}\n")];
+    sendmsg(&stream, &data, &mut control, SendFlags::empty()).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    // The rest of the first answer, then the one to this line.
+    for _answer in 0..2 {
+        let mut answer = String::new();
+        assert!(answers.read_line(&mut answer).unwrap() > 0);
+    }
+    assert_eq!(open(), before);
+}
+
+#[test]
+fn a_line_that_is_begun_and_never_ended_is_hung_up() {
+    let luod = Luod::start();
+    let mut quiet = UnixStream::connect(socket(&luod)).unwrap();
+    let mut slow = UnixStream::connect(socket(&luod)).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    slow.write_all(b"{\"cmd\":").unwrap();
+    assert_eq!(slow.read(&mut [0]).unwrap(), 0);
+    // Who has said nothing yet may go on.
+    assert!(is_answered(&mut quiet));
 }

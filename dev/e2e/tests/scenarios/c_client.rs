@@ -1,4 +1,4 @@
-//! A service written in C, with the client library for C: the example as it stands.
+//! Programs written in C, with the client library for C: the examples as they stand.
 
 use std::time::Duration;
 
@@ -6,18 +6,22 @@ use anyhow::ensure;
 use e2e::protocol::When;
 use e2e::{Initramfs, Series, artifacts};
 
-use crate::harness::{Lab, Scenario};
+use crate::harness::{Lab, Scenario, guest_kernel};
 use crate::host::{Host, update_line};
+use crate::update::start;
 
 const COUNTER: &str = "/bin/c-counter counter";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Scenarios of this file.
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    vec![Scenario::new(
-        "c_client::counts_on_over_two_updates_and_refuses_one",
-        counts_on,
-    )]
+    vec![
+        Scenario::new(
+            "c_client::counts_on_over_two_updates_and_refuses_one",
+            counts_on,
+        ),
+        Scenario::new("c_client::direct_keeps_memory_over_two_jumps", direct),
+    ]
 }
 
 fn counts_on(lab: &Lab) -> anyhow::Result<()> {
@@ -58,6 +62,29 @@ fn counts_on(lab: &Lab) -> anyhow::Result<()> {
         }
     }
     Ok(host.machine.poweroff()?)
+}
+
+/// Without luod: the program alone preserves, and somebody else jumps.
+fn direct(lab: &Lab) -> anyhow::Result<()> {
+    let mut image = lab.image_with_client()?;
+    image.program(&artifacts::guest_program("c-direct")?)?;
+    image.autostart(&[start("direct", "/bin/c-direct kernels")])?;
+    let kernel = lab.kernel(Series::V7_2)?;
+    let machine = lab.machine(&kernel, image)?.memory_mib(2048).boot()?;
+    let mut expected = "new, kernel number 1".to_owned();
+    for next in [Some(Series::V7_3), Some(Series::V7_2), None] {
+        let log = machine.wait_log("direct", "preserved", PATIENCE)?;
+        ensure!(log.contains(&expected), "not {expected:?}:\n{log}");
+        let Some(next) = next else {
+            break;
+        };
+        let number = number(&log, "kernel number ").unwrap_or_default() + 1;
+        expected = format!("updated, kernel number {number}");
+        let kernel = guest_kernel(next);
+        let jump = ["/bin/e2e-client", "bare-kexec", "--kernel", &kernel];
+        machine.jump(jump, PATIENCE)?;
+    }
+    Ok(machine.poweroff()?)
 }
 
 /// The number behind the last `words`.

@@ -1,6 +1,7 @@
 //! Live updates on a distribution: Debian with systemd as process 1, and luod installed from its package.
 
 mod guest;
+mod many;
 mod units;
 
 use std::fs;
@@ -9,6 +10,7 @@ use anyhow::ensure;
 use e2e::Series;
 use guest::{PATIENCE, SystemdGuest};
 use serde_json::json;
+use systemd_guest::Suite;
 
 use crate::harness::{Lab, Scenario, guest_kernel};
 use crate::pstore;
@@ -17,6 +19,8 @@ use crate::pstore;
 /// again after the first jump is carried over by that one only.
 const UPDATES: u64 = 3;
 const SIGTERM: i32 = 15;
+/// `systemd-analyze security` says of luod's unit, in tenths, at most.
+const MOST_EXPOSED: u32 = 46;
 /// What the package must leave nothing of.
 const TRACES: [&str; 7] = [
     "/usr/sbin/luod",
@@ -34,6 +38,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("systemd::three_updates_keep_all_memory", three_updates),
         Scenario::new("systemd::every_boot_has_the_log_of_the_one_before", logs),
         Scenario::new("systemd::what_would_lose_memory_is_refused", refusals),
+        Scenario::new("systemd::many_sessions_and_500_files_in_one", many::many),
+        Scenario::new("systemd::an_older_one_that_loses_stores_is_refused", older),
         Scenario::new(
             "systemd::jumps_that_somebody_else_starts_keep_all_memory",
             jumps_of_others,
@@ -50,6 +56,7 @@ fn update_line() -> String {
 /// systemd-pstore removes what pstore has and keeps one file of a name; collected before that, each boot's is there.
 fn logs(lab: &Lab) -> anyhow::Result<()> {
     let guest = SystemdGuest::boot_with(lab, &pstore::recipe()?)?;
+    guest.wait_log("kept", "kept: subscribed")?;
     for _update in 0..UPDATES {
         guest.done(&update_line())?;
         guest.wait_boot()?;
@@ -85,6 +92,7 @@ fn three_updates(lab: &Lab) -> anyhow::Result<()> {
         let log = guest.wait_log(service, "ready")?;
         ensure!(!log.contains("verified"), "{service}: {log}");
     }
+    check_sandbox(&guest)?;
     guest.done("test -s /usr/share/man/man8/luod.8.gz")?;
     guest.done("test -s /usr/share/bash-completion/completions/luoctl")?;
     for number in 1..=UPDATES {
@@ -107,6 +115,21 @@ fn three_updates(lab: &Lab) -> anyhow::Result<()> {
     let left = guest.run("systemctl status luod.service")?;
     ensure!(left.code() == Some(4), "{}", left.output());
     Ok(guest.machine.poweroff()?)
+}
+
+/// The unit's settings are in force, on a kernel that has what they need.
+fn check_sandbox(guest: &SystemdGuest) -> anyhow::Result<()> {
+    let pid = guest.done("systemctl show --property=MainPID --value luod.service")?;
+    let status = guest.done(&format!("cat /proc/{pid}/status"))?;
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2"] {
+        ensure!(status.lines().any(|is| is == line), "no {line:?}: {status}");
+    }
+    guest.refused(&format!("test -w /proc/{pid}/root/usr"), 1, &[])?;
+    let threshold = format!("--threshold={MOST_EXPOSED}");
+    guest.done(&format!(
+        "systemd-analyze security --no-pager {threshold} luod.service"
+    ))?;
+    Ok(())
 }
 
 /// Every refusal comes before anything was ended, and services go on.
@@ -153,6 +176,21 @@ fn refusals(lab: &Lab) -> anyhow::Result<()> {
     guest.done("systemctl restart kept.service")?;
     guest.wait_log("kept", "kept: full-4 verified, kept")?;
     check_lost_stores(lab, &guest)?;
+    Ok(guest.machine.poweroff()?)
+}
+
+/// Debian trixie's systemd 257 keeps stores over restarts and not over a kexec: updates are refused, restarts lose nothing.
+fn older(lab: &Lab) -> anyhow::Result<()> {
+    let guest = SystemdGuest::boot_suite(lab, Suite::Trixie, "")?;
+    guest.wait_log("kept", "kept: subscribed")?;
+    guest.refused(&update_line(), 5, &["systemd 257 loses", "systemd 261"])?;
+    check_normal(&guest)?;
+    // With it goes the service, which needs it. The log has the lines of the one before as well.
+    guest.done("systemctl restart luod.service")?;
+    for item in ["full-4", "sealed"] {
+        guest.wait_log("kept", &format!("kept: {item} verified, kept"))?;
+    }
+    check_normal(&guest)?;
     Ok(guest.machine.poweroff()?)
 }
 

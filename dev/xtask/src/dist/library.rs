@@ -11,9 +11,12 @@ use crate::prerequisites::{self, Purpose};
 use crate::workspace::Workspace;
 
 /// Debian's name for the processor, in paths.
-const MULTIARCH: &str = "x86_64-linux-gnu";
+pub(super) const MULTIARCH: &str = "x86_64-linux-gnu";
 /// The name by which programs ask for the library; `svc/liveupdate-c/build.rs` gives it the same.
-const SONAME: &str = "libliveupdate.so.0";
+pub(super) const SONAME: &str = "libliveupdate.so.0";
+/// The C library that the packages depend on; `@LIBC@` in their control files.
+pub(super) const LIBC: &str = "2.36";
+const EXAMPLES: [&str; 2] = ["counter.c", "direct.c"];
 
 /// Makes both packages of the library built in `folder`, and gives their paths.
 pub(crate) fn library_packages(workspace: &Workspace, folder: &Path) -> Result<[PathBuf; 2]> {
@@ -35,9 +38,12 @@ pub(crate) fn library_packages(workspace: &Workspace, folder: &Path) -> Result<[
             .replace("@VERSION@", env!("CARGO_PKG_VERSION"));
         let path = format!("{libraries}/pkgconfig/liveupdate.pc");
         tree.add(&path, 0o644, description.as_bytes())?;
-        let example = read(&source.join("examples/counter.c"))?;
-        let path = "usr/share/doc/libliveupdate-dev/examples/counter.c";
-        tree.add(path, 0o644, &example)
+        for name in EXAMPLES {
+            let example = read(&source.join("examples").join(name))?;
+            let path = format!("usr/share/doc/libliveupdate-dev/examples/{name}");
+            tree.add(&path, 0o644, &example)?;
+        }
+        Ok(())
     })?;
     Ok([running, building])
 }

@@ -8,6 +8,7 @@ use kernel_build::{
     Flavour, Freshness, KernelSeries, ModuleSource, build_flavour, build_module, debian_program,
     locate,
 };
+use systemd_guest::Suite;
 
 use super::context::{Context, Report, Strictness, UnitRunner};
 use super::counts::Counts;
@@ -41,7 +42,11 @@ const DEMO: Step = step("demo", &[], demo);
 pub(super) fn all(extent: &Extent, context: &Context) -> Vec<Step> {
     let mut steps = match extent {
         Extent::Quick => [on_this_machine(), on_emulated_machines(context)].concat(),
-        Extent::Full => [on_this_machine(), vec![DEMO], before_machines()].concat(),
+        Extent::Full => {
+            let packages = step("library packages", &["guest programs"], library_packages);
+            let here = [on_this_machine(), vec![DEMO], before_machines()];
+            [here.concat(), vec![packages]].concat()
+        }
         Extent::Scenarios(_) | Extent::Soak(_) => before_machines(),
     };
     if *extent == Extent::Full {
@@ -264,9 +269,23 @@ fn debian_package(context: &Context) -> Result<Report> {
     Ok(Report::passed())
 }
 
-fn systemd_root(_: &Context) -> Result<Report> {
-    systemd_guest::build(Freshness::Cached)?;
+/// The client library for C, installed, built with and run beside luod.
+fn library_packages(context: &Context) -> Result<Report> {
+    let workspace = &context.workspace;
+    let library = guest::c_library(workspace)?;
+    let packages = dist::library_packages(workspace, &library)?;
+    let programs = guest::guest_binaries(workspace)?;
+    dist::check_installed(&packages, &programs)?;
     Ok(Report::passed())
+}
+
+fn systemd_root(_: &Context) -> Result<Report> {
+    let mut report = Report::default();
+    for suite in Suite::ALL {
+        systemd_guest::build(suite, Freshness::Cached)?;
+        report.add(Report::passed());
+    }
+    Ok(report)
 }
 
 /// Compares the ABI crates with every kernel's headers, also as the kernel's own build sees them.

@@ -22,7 +22,7 @@ const MAX_CONNECTIONS: usize = 8192;
 /// How many of them may be a single user's, unless it is root.
 const MAX_CONNECTIONS_OF_A_USER: usize = 4096;
 /// Longest call, in bytes: descriptors carry what is large.
-const MAX_CALL_BYTES: usize = 64 << 10;
+pub(super) const MAX_CALL_BYTES: usize = 64 << 10;
 /// A peer that takes none of its answer for so long is let go.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause without accepting when descriptors or memory ran out.
@@ -134,23 +134,12 @@ impl<'l, H: Handler> Reactor<'l, H> {
     }
 
     fn add(&mut self, stream: UnixStream) {
-        // Without credentials nobody knows who speaks; without the patience a peer could hold up a
-        // worker for ever.
-        let ready = stream
-            .set_nonblocking(false)
-            .and_then(|()| stream.set_write_timeout(Some(ANSWER_PATIENCE)))
-            .and_then(|()| Ok(socket_peercred(&stream)?));
-        let cred = match ready {
-            Ok(cred) => cred,
+        let peer = match set_up(&stream, self.next) {
+            Ok(peer) => peer,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be set up, it was closed");
                 return;
             }
-        };
-        let peer = Peer {
-            connection: self.next,
-            pid: cred.pid.as_raw_nonzero().get().unsigned_abs(),
-            uid: cred.uid.as_raw(),
         };
         let all: usize = self.by_user.values().sum();
         let own = self.by_user.get(&peer.uid).copied().unwrap_or(0);
@@ -289,6 +278,19 @@ impl<'l, H: Handler> Reactor<'l, H> {
     }
 }
 
+/// Makes a new connection ready: without credentials nobody knows who speaks; without the patience a peer could hold up
+/// a thread for ever.
+pub(super) fn set_up(stream: &UnixStream, connection: u64) -> io::Result<Peer> {
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(ANSWER_PATIENCE))?;
+    let cred = socket_peercred(stream)?;
+    Ok(Peer {
+        connection,
+        pid: cred.pid.as_raw_nonzero().get().unsigned_abs(),
+        uid: cred.uid.as_raw(),
+    })
+}
+
 fn interest(connection: &Connection) -> epoll::EventFlags {
     let mut flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
     flags.set(epoll::EventFlags::OUT, connection.waits_to_send());
@@ -296,7 +298,7 @@ fn interest(connection: &Connection) -> epoll::EventFlags {
 }
 
 /// Nothing gets better by trying at once.
-fn is_shortage(error: &io::Error) -> bool {
+pub(super) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)
@@ -304,7 +306,7 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// Of one connection, not of the listener.
-fn is_passing(error: &io::Error) -> bool {
+pub(super) fn is_passing(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::INTR | Errno::CONNABORTED)

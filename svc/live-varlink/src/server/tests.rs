@@ -1,8 +1,9 @@
 //! A server and a client on one socket.
 
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::client::{CallError, Client};
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct Echo {
@@ -350,4 +354,55 @@ fn wait_until(is_so: impl Fn() -> bool) {
         thread::sleep(Duration::from_millis(10));
     }
     panic!("never");
+}
+
+#[test]
+fn whoever_calls_again_and_again_holds_nobody_up() {
+    let (dir, _echo, mut client) = start();
+    let path = dir.path().join("socket");
+    let call = b"{\"method\":\"org.example.Echo\",\"oneway\":true}\0".repeat(100);
+    // More than there are threads for, each with more calls to make whenever one is answered.
+    let mut greedy = Vec::new();
+    for _number in 0..80 {
+        let (mut stream, call) = (UnixStream::connect(&path).unwrap(), call.clone());
+        greedy.push(stream.try_clone().unwrap());
+        thread::spawn(move || while io::Write::write_all(&mut stream, &call).is_ok() {});
+    }
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        for _call in 0..5 {
+            let said: (Value, _) = client.call("org.example.Echo", &1, &[]).unwrap();
+            assert_eq!(said.0["said"], 1);
+        }
+        done.send(()).unwrap();
+    });
+    let answered = is_done.recv_timeout(PATIENCE);
+    for stream in greedy {
+        stream.shutdown(Shutdown::Both).unwrap();
+    }
+    answered.unwrap();
+}
+
+#[test]
+fn a_server_with_threads_answers_and_takes_what_is_only_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let echo = Arc::new(Echo::default());
+    let server = Server::new(Arc::clone(&echo), INFO);
+    thread::spawn(move || server.run_with_threads(&listener));
+    let mut garbage = UnixStream::connect(&path).unwrap();
+    io::Write::write_all(&mut garbage, b"{}{\0").unwrap();
+    let mut stream = Client::connect(&path).unwrap();
+    stream.call_more("org.example.Listen", &1, &[]).unwrap();
+    // Nobody would ever send anything: it is hung up.
+    assert!(stream.next_answer::<Value>().is_err());
+    let mut client = Client::connect(&path).unwrap();
+    let file = tempfile::tempfile().unwrap();
+    for _told in 0..100 {
+        client.tell("org.example.Echo", &1, file.as_fd()).unwrap();
+    }
+    let (said, fds): (Value, _) = client.call("org.example.Echo", &2, &[]).unwrap();
+    // What was told has no answer, and its descriptors are not those of the call.
+    assert_eq!((&said["said"], fds.len()), (&json!(2), 0));
 }

@@ -6,14 +6,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
-use super::connection::{Connection, Stream};
+use super::connection::{Connection, Step, Stream};
 use super::introspection;
-use super::replies::Replies;
+use super::replies::{Replies, Source};
 use super::wake::{Inbox, Returned, Waker};
-use super::{Handler, ServerInfo};
-use crate::channel::Frame;
+use super::{Handler, Peer, ServerInfo};
+use crate::channel::{Channel, Frame};
 use crate::error::WireError;
 use crate::message::Request;
 
@@ -25,6 +26,15 @@ const MAX_WORKERS_OF_A_USER: usize = 32;
 const STACK_BYTES: usize = 256 << 10;
 /// A worker without a call ends after this time.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// A worker waits so long for the next call of a connection that it has answered: whoever has one thing to say often has
+/// another, and to hand the connection back and forth takes longer than most calls.
+const LINGER: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 2_000_000,
+};
+/// Calls that a connection may make before it queues behind those of others again.
+const CALLS_OF_A_TURN: usize = 16;
 
 /// Work for a thread.
 pub(super) enum Job {
@@ -166,20 +176,29 @@ impl<H: Handler> Pool<H> {
     }
 
     fn run(&self, job: Job) {
-        let mut connection = match job {
+        let (mut connection, mut frame) = match job {
             Job::End(connection) => return self.end(connection),
-            Job::Call(mut connection, frame) => match self.answer(&mut connection, frame) {
-                Ok(()) => connection,
-                Err(error) => {
-                    let peer = connection.peer;
-                    tracing::debug!(pid = peer.pid, uid = peer.uid, %error, "connection ended");
-                    return self.end(connection);
-                }
-            },
+            Job::Call(connection, frame) => (connection, frame),
         };
-        if connection.stream.is_some() && connection.channel.has_more() {
-            connection.stream = None;
-            return self.end(connection);
+        for call in 1.. {
+            if let Err(error) = self.answer(&mut connection, frame) {
+                let peer = connection.peer;
+                tracing::debug!(pid = peer.pid, uid = peer.uid, %error, "connection ended");
+                return self.end(connection);
+            }
+            if connection.stream.is_some() && connection.channel.has_more() {
+                connection.stream = None;
+                return self.end(connection);
+            }
+            let may_stay = connection.stream.is_none() && call < CALLS_OF_A_TURN;
+            if !may_stay || !has_something(&connection) {
+                break;
+            }
+            frame = match connection.read() {
+                Step::Call(frame) => frame,
+                Step::Wait => break,
+                Step::End => return self.end(connection),
+            };
         }
         self.inbox.give_back(Returned::Open(connection));
     }
@@ -193,22 +212,51 @@ impl<H: Handler> Pool<H> {
     }
 
     fn answer(&self, connection: &mut Connection, frame: Frame) -> Result<(), WireError> {
-        let Frame { json, fds } = frame;
-        let request: Request = serde_json::from_slice(&json)?;
         let peer = connection.peer;
         let waker = Waker::new(Arc::clone(&self.inbox), peer.connection);
-        let mut replies = Replies::new(&mut connection.channel, &request, &waker);
-        let (interface, method) = request.split();
-        let mut known = self.info.interfaces.iter();
-        if interface == introspection::NAME {
-            introspection::answer(&self.info, method, &request.parameters, &mut replies)?;
-        } else if known.any(|known| known.name == interface) {
-            self.handler.call(&peer, &request, fds, &mut replies)?;
-        } else {
-            let name = "org.varlink.service.InterfaceNotFound";
-            replies.error(name, &json!({ "interface": interface }))?;
-        }
-        connection.stream = replies.into_source().map(Stream::new);
+        let source = answer(
+            &*self.handler,
+            &self.info,
+            &peer,
+            &mut connection.channel,
+            frame,
+            &waker,
+        )?;
+        connection.stream = source.map(Stream::new);
         Ok(())
     }
+}
+
+/// Whether there is something to read, now or soon.
+fn has_something(connection: &Connection) -> bool {
+    if connection.channel.has_more() {
+        return true;
+    }
+    let mut fds = [PollFd::new(connection, PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&LINGER)), Ok(1..))
+}
+
+/// Answers one call; where further answers come from, if the call asked for that.
+pub(super) fn answer<H: Handler>(
+    handler: &H,
+    info: &ServerInfo,
+    peer: &Peer,
+    channel: &mut Channel,
+    frame: Frame,
+    waker: &Waker,
+) -> Result<Option<Arc<dyn Source>>, WireError> {
+    let Frame { json, fds } = frame;
+    let request: Request = serde_json::from_slice(&json)?;
+    let mut replies = Replies::new(channel, &request, waker);
+    let (interface, method) = request.split();
+    let mut known = info.interfaces.iter();
+    if interface == introspection::NAME {
+        introspection::answer(info, method, &request.parameters, &mut replies)?;
+    } else if known.any(|known| known.name == interface) {
+        handler.call(peer, &request, fds, &mut replies)?;
+    } else {
+        let name = "org.varlink.service.InterfaceNotFound";
+        replies.error(name, &json!({ "interface": interface }))?;
+    }
+    Ok(replies.into_source())
 }

@@ -1,6 +1,6 @@
 //! The holder process, as its luod sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub(super) struct HolderProcess {
     launch: Launch,
     client: Client,
     pid: u32,
+    /// Something was sent that is not known to be held yet.
+    is_telling: bool,
 }
 
 impl HolderProcess {
@@ -53,6 +55,7 @@ impl HolderProcess {
             launch,
             client,
             pid,
+            is_telling: false,
         };
         Ok((holder, mirror))
     }
@@ -73,6 +76,31 @@ impl HolderProcess {
         put(&mut self.client, name, fd)
     }
 
+    /// The same without waiting. Once this returns the descriptor is on its way to the holder, which gets it whatever becomes
+    /// of this process; whether the holder has taken it is known after [`Self::has_all`].
+    pub(super) fn put_soon(&mut self, name: &str, fd: &OwnedFd) -> Result<(), KeeperError> {
+        let request = Name {
+            name: name.to_owned(),
+        };
+        self.is_telling = true;
+        let sent = self.client.tell(PUT, &request, fd.as_fd());
+        sent.map_err(|error| KeeperError::Call {
+            method: PUT,
+            source: error.into(),
+        })
+    }
+
+    /// Waits until everything sent has arrived; whether the holder has all of `mirror`.
+    pub(super) fn has_all(&mut self, mirror: &Mirror) -> Result<bool, KeeperError> {
+        if !self.is_telling {
+            return Ok(true);
+        }
+        let held: BTreeSet<String> = list(&mut self.client)?.names.into_iter().collect();
+        let has_all = mirror.keys().all(|name| held.contains(name));
+        self.is_telling = !has_all;
+        Ok(has_all)
+    }
+
     pub(super) fn remove(&mut self, name: &str) -> Result<(), KeeperError> {
         let request = json!({ "name": name });
         let answer = self.client.call::<Value>(REMOVE, &request, &[]);
@@ -91,6 +119,7 @@ impl HolderProcess {
         }
         self.pid = list(&mut client)?.pid;
         self.client = client;
+        self.is_telling = false;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ pub(crate) const VERSION: u32 = 1;
 /// What goes beyond the C agent's protocol; a client has only what it names in its HELLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Feature {
+pub enum Feature {
     /// It is told FREEZE, and answers READY; else luod answers in its place.
     Freeze,
     /// It is told CANCEL.
@@ -28,7 +28,7 @@ pub(crate) const FEATURES: [Feature; 3] = [Feature::Freeze, Feature::Cancel, Fea
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "cmd", rename_all = "UPPERCASE")]
-pub(crate) enum Command {
+pub enum Command {
     /// Which features it knows.
     Hello {
         /// Of [`FEATURES`]; others are left out of the answer.

@@ -36,6 +36,16 @@ fn the_operator_is_told_that_the_jump_has_begun() {
 }
 
 #[test]
+fn nothing_is_touched_with_a_service_manager_that_loses_what_is_held() {
+    let boot = managed();
+    boot.host.kernel().loses_stores = true;
+    let refusal = boot.prepare().unwrap_err();
+    assert_eq!(refusal.code, luod_api::Code::NoLiveUpdate);
+    assert_eq!(phase(&boot), Phase::Normal);
+    assert!(!boot.host.kernel().is_loaded);
+}
+
+#[test]
 fn others_wait_while_prepared_and_are_refused_until_all_is_finished() {
     let boot = managed();
     assert_eq!(guard(&boot), Guard::Nothing);

@@ -1,5 +1,6 @@
 //! A guest that runs systemd: its disk, and what is asked of it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -9,7 +10,7 @@ use anyhow::{Context as _, bail};
 use e2e::artifacts::{self, Missing};
 use e2e::{Command, Machine, Outcome, Series};
 use serde_json::Value;
-use systemd_guest::{Disk, Root};
+use systemd_guest::{Disk, Root, Suite};
 
 use super::units;
 use crate::harness::{Lab, guest_kernel};
@@ -41,10 +42,15 @@ impl SystemdGuest {
 
     /// The same with more words on the kernel's command line.
     pub(crate) fn boot_with(lab: &Lab, words: &str) -> anyhow::Result<Self> {
+        Self::boot_suite(lab, Suite::Sid, words)
+    }
+
+    /// The same with the systemd of a suite.
+    pub(crate) fn boot_suite(lab: &Lab, suite: Suite, words: &str) -> anyhow::Result<Self> {
         let kernel = lab.kernel(Series::V7_3)?;
         // The builder's image is not used with a disk.
         let builder = Machine::builder(&kernel.image, Path::new(""), lab.folder());
-        let builder = builder.with_disk(&disk(lab)?).memory_mib(MEMORY_MIB);
+        let builder = builder.with_disk(&disk(lab, suite)?).memory_mib(MEMORY_MIB);
         let machine = builder.append(words).boot_within(BOOT_PATIENCE)?;
         let guest = Self { machine };
         guest.done(&format!("dpkg --install {PACKAGE}"))?;
@@ -138,23 +144,26 @@ impl SystemdGuest {
     }
 }
 
-/// The disk of every guest: made once in a run of the tests.
-fn disk(lab: &Lab) -> anyhow::Result<PathBuf> {
-    static MADE: Mutex<Option<PathBuf>> = Mutex::new(None);
+/// The disk of every guest with a suite: made once in a run of the tests.
+fn disk(lab: &Lab, suite: Suite) -> anyhow::Result<PathBuf> {
+    static MADE: Mutex<Option<HashMap<Suite, PathBuf>>> = Mutex::new(None);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(disk) = &*made {
+    let made = made.get_or_insert_default();
+    if let Some(disk) = made.get(&suite) {
         return Ok(disk.clone());
     }
-    let root = systemd_guest::locate().map_err(|error| Missing {
+    let root = systemd_guest::locate(suite).map_err(|error| Missing {
         what: "the root file system of a guest with systemd".to_owned(),
         remedy: error.to_string(),
     })?;
-    let disk = make_disk(lab, &root).context("make the disk of the guest")?;
-    Ok(made.insert(disk).clone())
+    let disk = make_disk(lab, suite, &root).context("make the disk of the guest")?;
+    made.insert(suite, disk.clone());
+    Ok(disk)
 }
 
-fn make_disk(lab: &Lab, root: &Root) -> anyhow::Result<PathBuf> {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("systemd-guest.ext4");
+fn make_disk(lab: &Lab, suite: Suite, root: &Root) -> anyhow::Result<PathBuf> {
+    let name = format!("systemd-guest-{}.ext4", suite.name());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut disk = Disk::copy_of(root, &path)?;
     for program in ["e2e-agent", "e2e-client"] {
         let host = artifacts::guest_program(program)?;

@@ -28,6 +28,32 @@ StandardOutput=append:/run/kept.log
 WantedBy=multi-user.target
 ";
 
+/// As many services of luod in one process as the unit's instance says.
+const MANY: &str = "[Unit]
+After=luod.service
+
+[Service]
+ExecStart=/usr/bin/e2e-client service --name s --count %i --item one-byte --quiet
+StandardOutput=append:/run/many.log
+LimitNOFILE=65536
+TasksMax=infinity
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// A service of luod with as many files as the unit's instance says.
+const FILES: &str = "[Unit]
+After=luod.service
+
+[Service]
+ExecStart=/usr/bin/e2e-client service --name file --numbered %i --quiet
+StandardOutput=append:/run/files.log
+
+[Install]
+WantedBy=multi-user.target
+";
+
 /// A service that keeps a file in systemd's store.
 const IN_STORE: &str = "[Service]
 Type=notify
@@ -92,9 +118,11 @@ ExecStop=/usr/bin/touch /run/shutdown-begins
 ";
 
 /// By name.
-pub(crate) const ALL: [(&str, &str); 7] = [
+pub(crate) const ALL: [(&str, &str); 9] = [
     ("e2e-agent.service", AGENT),
     ("kept.service", KEPT),
+    ("many@.service", MANY),
+    ("files@.service", FILES),
     ("in-store.service", IN_STORE),
     ("in-session.service", IN_SESSION),
     ("unloader.service", UNLOADER),
