@@ -79,6 +79,16 @@ impl Unnamed {
         let (start, end) = self.pieces.get(behind.checked_sub(1)?)?;
         (start.section == at.section && at.offset < *end).then_some((start.offset, *end))
     }
+
+    /// The pieces of a section, by ascending place.
+    pub(crate) fn pieces_in(&self, section: SectionId) -> impl Iterator<Item = (u64, u64)> {
+        let first = self
+            .pieces
+            .partition_point(|(start, _)| start.section < section);
+        let rest = self.pieces.iter().skip(first);
+        rest.take_while(move |(start, _)| start.section == section)
+            .map(|(start, end)| (start.offset, *end))
+    }
 }
 
 /// Where a relocation leads, as the program means it: that of an instruction is decoded for it.

@@ -65,12 +65,9 @@ pub struct Difference {
 #[must_use]
 pub fn compare(before: &Side<'_, '_>, after: &Side<'_, '_>, twins: &Correlation) -> Difference {
     let mut found = Difference::default();
-    let traced = Traced::new(after.object());
+    let mut traced = None;
     for item in after.items() {
-        let Some(symbol) = after.object().symbol(item.symbol) else {
-            continue;
-        };
-        if is_part(symbol) {
+        if item.is_part {
             continue;
         }
         match twins.before(item.symbol) {
@@ -78,13 +75,14 @@ pub fn compare(before: &Side<'_, '_>, after: &Side<'_, '_>, twins: &Correlation)
                 found.added.push(item.symbol);
                 lost_state(item, before, after, twins, &mut found);
             }
-            Some(old) => twin(item, old, before, after, &traced, &mut found),
+            Some(_) if twins.is_known_same(item.symbol) => {}
+            Some(old) => twin(item, old, (before, after), &mut traced, &mut found),
         }
     }
-    let gone = before.items().iter().filter(|item| {
-        let is_part = before.object().symbol(item.symbol).is_some_and(is_part);
-        !is_part && twins.after(item.symbol).is_none()
-    });
+    let gone = before
+        .items()
+        .iter()
+        .filter(|item| !item.is_part && twins.after(item.symbol).is_none());
     found.removed = gone.map(|item| item.symbol).collect();
     let refused: Vec<Refusal> = found
         .added
@@ -99,16 +97,15 @@ pub fn compare(before: &Side<'_, '_>, after: &Side<'_, '_>, twins: &Correlation)
 fn twin(
     item: &Item<'_>,
     old: SymbolId,
-    before: &Side<'_, '_>,
-    after: &Side<'_, '_>,
-    traced: &Traced,
+    (before, after): (&Side<'_, '_>, &Side<'_, '_>),
+    traced: &mut Option<Traced>,
     found: &mut Difference,
 ) {
     let Some(symbol) = after.object().symbol(item.symbol) else {
         return;
     };
     let was = before.checksum(old);
-    if was.is_none() || was == item.checksum {
+    if was.is_none() || was == after.checksum(item.symbol) {
         return;
     }
     if is_init(after.object(), item.symbol) {
@@ -117,7 +114,9 @@ fn twin(
     }
     if symbol.is_func() {
         found.changed.push((old, item.symbol));
-        if !traced.has(symbol) {
+        let object = after.object();
+        let traced = traced.get_or_insert_with(|| Traced::new(object));
+        if !traced.has(object, symbol) {
             found
                 .refusals
                 .push(Refusal::NotTraceable { after: item.symbol });
@@ -176,11 +175,6 @@ fn lost_state(
     }
 }
 
-/// What was split off a function belongs to it.
-fn is_part(symbol: &Symbol<'_>) -> bool {
-    symbol.is_func() && symbol.name.contains(".cold")
-}
-
 fn is_init(object: &Object<'_>, id: SymbolId) -> bool {
     let symbol = object.symbol(id);
     let section = symbol.and_then(|symbol| object.section_of(symbol));
@@ -217,28 +211,26 @@ impl Traced {
                     let place = symbol.value.wrapping_add_signed(reloc.addend);
                     Some((symbol.place.section()?, place))
                 }));
-            } else if section.is_text() {
-                let calls = object.relocs(id).iter().filter(|reloc| {
-                    let symbol = object.symbol(reloc.symbol);
-                    symbol.is_some_and(|symbol| symbol.name == "__fentry__")
-                });
-                places.extend(calls.map(|reloc| (id, reloc.offset)));
             }
         }
         places.sort_unstable();
-        places.dedup();
         Self { places }
     }
 
-    fn has(&self, symbol: &Symbol<'_>) -> bool {
+    fn has(&self, object: &Object<'_>, symbol: &Symbol<'_>) -> bool {
         let Some(section) = symbol.place.section() else {
             return false;
         };
         let first = (section, symbol.value);
         let at = self.places.partition_point(|place| *place < first);
         let end = symbol.value.saturating_add(Self::REACH).min(symbol.end());
-        self.places
-            .get(at)
-            .is_some_and(|(found, offset)| *found == section && *offset < end)
+        let listed = self.places.get(at);
+        let is_listed = listed.is_some_and(|(found, offset)| *found == section && *offset < end);
+        let mut start = object.relocs(section).within(symbol.value..end).iter();
+        is_listed
+            || start.any(|reloc| {
+                let called = object.symbol(reloc.symbol);
+                called.is_some_and(|called| called.name == "__fentry__")
+            })
     }
 }

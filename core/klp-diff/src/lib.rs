@@ -38,7 +38,7 @@ mod users;
 
 pub use callbacks::CallbackKind;
 pub use compare::{Difference, Refusal, compare};
-pub use correlate::{Correlation, FilesDiffer, correlate};
+pub use correlate::{ByName, Correlation, FilesDiffer, correlate};
 pub use exempt::is_exempt;
 pub use exports::{Exports, WrongLine};
 pub use linked::{Ambiguous, Constant, LinkedPositions, OtherSize};

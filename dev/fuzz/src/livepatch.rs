@@ -53,7 +53,8 @@ fn side<'o, 'd>(object: &'o Object<'d>) -> Option<(Program<'o, 'd>, Side<'o, 'd>
                 .then(|| (subject.symbol, transcript.checksum())),
         );
     }
-    let side = Side::new(&program, sums);
+    let mut side = Side::new(&program);
+    side.tell(sums);
     Some((program, side))
 }
 
