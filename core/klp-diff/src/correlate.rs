@@ -273,14 +273,15 @@ fn same_contents(
     join(group, pairs, twins);
 }
 
-/// Joins static variables that are used by the same function.
+/// Joins static variables that are used by the same function. Of several in one function those that nobody writes are told
+/// apart by their contents; for others that would be a guess, which may cross their states.
 fn same_users(
     group: &mut Group<'_>,
     before: &Side<'_, '_>,
     after: &Side<'_, '_>,
     twins: &mut Correlation,
 ) {
-    let pairs = pairs_where(group, |one, two| {
+    let is_used_alike = |twins: &Correlation, one: &Item<'_>, two: &Item<'_>| {
         if !(one.is_numbered || two.is_numbered) || one.size != two.size {
             return false;
         }
@@ -290,8 +291,26 @@ fn same_users(
             .iter()
             .filter_map(|user| twins.before(*user))
             .any(|user| users.contains(&user))
+    };
+    let pairs = pairs_where(group, |one, two| is_used_alike(twins, one, two));
+    join(group, pairs, twins);
+    let pairs = pairs_where(group, |one, two| {
+        let sum = before.checksum(one.symbol);
+        is_constant(before, one)
+            && is_constant(after, two)
+            && sum.is_some()
+            && sum == after.checksum(two.symbol)
+            && is_used_alike(twins, one, two)
     });
     join(group, pairs, twins);
+}
+
+/// Tells whether nobody writes a variable: the pointers that `tracepoint_string()` makes are in a writable section, and
+/// stay as they are (`include/linux/tracepoint.h`, v7.3).
+fn is_constant(side: &Side<'_, '_>, item: &Item<'_>) -> bool {
+    let symbol = side.object().symbol(item.symbol);
+    let section = symbol.and_then(|symbol| side.object().section_of(symbol));
+    section.is_some_and(|it| !it.is_writable() || it.name == "__tracepoint_str")
 }
 
 /// Each pair of which neither has another partner.

@@ -191,6 +191,25 @@ fn state_that_cannot_be_told_apart_is_refused() {
     assert!(refused.count() >= 1, "{lines:?}");
 }
 
+/// Pointers of `tracepoint_string()`: several in a function, in a section of variables that nobody writes. The same two
+/// variables elsewhere might be swapped.
+#[test]
+fn constants_of_one_function_are_told_apart_by_their_contents_and_state_is_not() {
+    let source = |section: &str, step: &str| {
+        format!(
+            "void told(const char *);\n\
+             int f(int n) {{ {{ static const char *volatile v SECTION = \"one\"; told(v); }}\n\
+             {{ static const char *volatile v SECTION = \"two\"; told(v); }} return n + {step}; }}"
+        )
+        .replace("SECTION", section)
+    };
+    let strings = "__attribute__((section(\"__tracepoint_str\")))";
+    let (code, lines) = diff(&source(strings, "1"), &source(strings, "2"));
+    assert_eq!((code, lines.len()), (0, 1), "{lines:?}");
+    let (code, lines) = diff(&source("", "1"), &source("", "2"));
+    assert_eq!(code, 3, "{lines:?}");
+}
+
 #[test]
 fn every_refusal_is_listed_at_once() {
     let source = "
