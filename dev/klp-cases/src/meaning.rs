@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use elf_index::{Object, Reloc, SymbolPlace};
+use elf_index::{Object, Reloc, Section, SectionId, SymbolPlace};
+use klp_abi::RelocRecord;
+use klp_abi::records::RELOCS_PREFIX;
+use zerocopy::FromBytes as _;
 
 /// For each section its bytes, and for each relocation where it leads.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,7 +24,11 @@ impl Meaning {
         for (id, section) in object.sections_with_ids() {
             let is_content = section.is_alloc() || section.name.starts_with(".discard");
             // `.modinfo` says where objects are from.
-            if !is_content || section.name.contains(".str1") || section.name == ".modinfo" {
+            if !is_content || has_strings(section.name) || section.name == ".modinfo" {
+                continue;
+            }
+            if section.name.starts_with(RELOCS_PREFIX) {
+                meaning.records(object, id, section);
                 continue;
             }
             let name = section.name.to_owned();
@@ -32,6 +39,24 @@ impl Meaning {
             }
         }
         meaning
+    }
+
+    /// Livepatch relocations to be; their order is nobody's business, either.
+    fn records(&mut self, object: &Object<'_>, id: SectionId, section: &Section<'_>) {
+        let (records, _rest) = section.data.as_chunks::<{ size_of::<RelocRecord>() }>();
+        for (start, bytes) in (0_u64..).step_by(size_of::<RelocRecord>()).zip(records) {
+            let field = |at: u64| {
+                let at = start + at;
+                let reloc = object.relocs(id).within(at..at + 1).first();
+                reloc.map_or_else(Default::default, |reloc| leads_to(object, &reloc))
+            };
+            let (relocated, offset) = field(0);
+            let record = RelocRecord::read_from_bytes(bytes);
+            let kind = record.map_or(0, |record| record.kind.get());
+            let name = format!("{} for {relocated}", section.name);
+            self.relocs
+                .insert((name, offset.cast_unsigned(), kind), field(8));
+        }
     }
 
     /// The first thing in which another one differs.
@@ -57,6 +82,11 @@ impl Meaning {
     }
 }
 
+/// Strings of any kind; of `__func__` there are several in a section when functions of many files are in an object.
+fn has_strings(name: &str) -> bool {
+    name.contains(".str1") || name.starts_with(".rodata.__func__")
+}
+
 fn leads_to(object: &Object<'_>, reloc: &Reloc) -> (String, i64) {
     let Some(symbol) = object.symbol(reloc.symbol) else {
         return Default::default();
@@ -73,7 +103,7 @@ fn leads_to(object: &Object<'_>, reloc: &Reloc) -> (String, i64) {
         return Default::default();
     };
     let place = symbol.value.wrapping_add_signed(reloc.addend);
-    if section.name.contains(".str1") {
+    if has_strings(section.name) {
         let string = section.string(place).unwrap_or_default();
         return (String::from_utf8_lossy(string).into_owned(), 0);
     }

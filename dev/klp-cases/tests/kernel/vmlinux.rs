@@ -38,16 +38,13 @@ fn number_in(object: &Object<'_>, id: SymbolId) -> Option<usize> {
             let called = object.symbol(reloc.symbol);
             called.is_some_and(|called| called.name == "__fentry__")
         });
-    // A key of a lock where locks have none: there is nothing to copy, and `klp` refuses that.
-    let uses_nothing = relocs
-        .within(symbol.value..symbol.end())
-        .iter()
-        .any(|reloc| {
-            let target = object
-                .symbol(reloc.symbol)
-                .and_then(|it| object.section_of(it));
-            target.is_some_and(|target| target.size == 0)
-        });
+    // Constants have names without a size: `objtool` copies the names and no bytes (v7.3), and the module reads whatever
+    // is there.
+    let mut used = relocs.within(symbol.value..symbol.end()).iter();
+    let uses_constant = used.any(|reloc| {
+        let constant = object.symbol(reloc.symbol);
+        constant.is_some_and(|constant| constant.name.starts_with(".LC"))
+    });
     // One name is enough.
     let mut names = object.symbols_in(section_id).iter();
     let has_aliases = names.any(|other| {
@@ -56,7 +53,7 @@ fn number_in(object: &Object<'_>, id: SymbolId) -> Option<usize> {
                 .symbol(*other)
                 .is_some_and(|other| other.value == symbol.value)
     });
-    if !is_traced || uses_nothing || has_aliases || !section.name.starts_with(".text.") {
+    if !is_traced || has_aliases || uses_constant || !section.name.starts_with(".text.") {
         return None;
     }
     let insn = Insns::new(code, symbol.value).find(|insn| {
