@@ -76,6 +76,11 @@ impl Places {
     ) -> Option<SymbolId> {
         let symbol = |id: &SymbolId| symbols.get(usize::try_from(id.0).ok()?);
         let ids = self.in_section(section);
+        // With a section for each function this is the usual case.
+        if let [only] = ids {
+            let found = symbol(only)?;
+            return (found.value <= offset && offset < found.end()).then_some(*only);
+        }
         let behind =
             ids.partition_point(|id| symbol(id).is_some_and(|symbol| symbol.value <= offset));
         let mut best: Option<(SymbolId, u64)> = None;

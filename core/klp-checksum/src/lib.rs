@@ -41,4 +41,4 @@ pub use program::{Error, Program, Subject};
 pub use stem::stem;
 pub use transcript::{Reason, Rule, Step, Transcript};
 pub use unchanged::Unchanged;
-pub use unnamed::is_unnamed_symbol;
+pub use unnamed::{PlacesMeant, is_unnamed_symbol};

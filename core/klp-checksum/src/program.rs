@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use elf_index::{Object, Reloc, Section, SectionId, Symbol, SymbolId};
+use elf_index::{Object, Section, SectionId, Symbol, SymbolId};
 use object::elf;
 
 use crate::content;
@@ -10,7 +10,7 @@ use crate::objtool;
 use crate::special::SpecialIndex;
 use crate::stem::stem;
 use crate::transcript::{At, Rule, Transcript};
-use crate::unnamed::{self, Unnamed, is_unnamed_symbol};
+use crate::unnamed::Unnamed;
 
 /// An object whose checksums cannot be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,17 +89,6 @@ impl<'o, 'd> Program<'o, 'd> {
     /// Data without names.
     pub(crate) const fn unnamed(&self) -> &Unnamed {
         &self.unnamed
-    }
-
-    /// The symbol that a relocation of a section leads to: of a section symbol the one at that place.
-    #[must_use]
-    pub fn target(&self, section: SectionId, reloc: &Reloc) -> Option<SymbolId> {
-        let symbol = self.object.symbol(reloc.symbol)?;
-        if !is_unnamed_symbol(symbol) {
-            return Some(reloc.symbol);
-        }
-        let at = unnamed::place(self.object, section, reloc)?;
-        self.object.symbol_containing(at.section, at.offset)
     }
 
     /// The piece of unnamed data with a place: its first offset and one past its last.
