@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use elf_index::{Object, SectionId, Symbol, SymbolId};
+use elf_index::{Object, SectionId, Symbol, SymbolId, SymbolKind};
 
 use crate::correlate::Correlation;
 use crate::side::{Item, Side};
@@ -36,6 +36,12 @@ pub enum Refusal {
     },
     /// A changed function without a place for the tracer: nothing can be put in front of it.
     NotTraceable {
+        /// The function after.
+        after: SymbolId,
+    },
+    /// A function that is one of several of its name before, none of which is its twin: who calls the old one would go on
+    /// calling that.
+    FunctionNotTold {
         /// The function after.
         after: SymbolId,
     },
@@ -74,6 +80,7 @@ pub fn compare(before: &Side<'_, '_>, after: &Side<'_, '_>, twins: &Correlation)
             None => {
                 found.added.push(item.symbol);
                 lost_state(item, before, after, twins, &mut found);
+                not_told(item, before, after, twins, &mut found);
             }
             Some(_) if twins.is_known_same(item.symbol) => {}
             Some(old) => twin(item, old, (before, after), &mut traced, &mut found),
@@ -172,6 +179,29 @@ fn lost_state(
             });
             return;
         }
+    }
+}
+
+/// A new function that a compiler numbered, where one of its name before has no twin, either.
+fn not_told(
+    item: &Item<'_>,
+    before: &Side<'_, '_>,
+    after: &Side<'_, '_>,
+    twins: &Correlation,
+    found: &mut Difference,
+) {
+    let symbol = after.object().symbol(item.symbol);
+    let has_number = symbol.is_some_and(|symbol| symbol.name.len() != item.stem.len());
+    let is_there_one = || {
+        before.items().iter().any(|old| {
+            (old.stem, old.kind, old.scope) == (item.stem, item.kind, item.scope)
+                && twins.after(old.symbol).is_none()
+        })
+    };
+    if item.kind == SymbolKind::FUNC && has_number && is_there_one() {
+        found
+            .refusals
+            .push(Refusal::FunctionNotTold { after: item.symbol });
     }
 }
 

@@ -5,8 +5,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use elf_index::SymbolId;
+use elf_index::{SymbolId, SymbolKind};
 
+use crate::lto::{LtoModules, lto_module};
 use crate::side::{Item, Scope, Side};
 
 /// The builds are not made of the same source files in the same order, so local names cannot be told apart.
@@ -174,6 +175,11 @@ impl<'d> ByName<'d> {
                 same_contents(group, before, after, &mut twins);
                 same_users(group, before, after, &mut twins);
             }
+            let modules = LtoModules::new(before, after, &twins);
+            for group in &mut groups {
+                same_module(group, before, after, &modules, &mut twins);
+                last_one(group, &mut twins);
+            }
             groups.retain(|group| !group.before.is_empty() && !group.after.is_empty());
             if groups.iter().map(|group| group.before.len()).sum::<usize>() == left {
                 break;
@@ -271,6 +277,38 @@ fn same_contents(
             && (one.size, sum) == (two.size, after.checksum(two.symbol))
     });
     join(group, pairs, twins);
+}
+
+/// Joins what link-time optimisation made global of one module. A module that changed has another number.
+fn same_module(
+    group: &mut Group<'_>,
+    before: &Side<'_, '_>,
+    after: &Side<'_, '_>,
+    modules: &LtoModules<'_>,
+    twins: &mut Correlation,
+) {
+    let pairs = pairs_where(group, |one, two| {
+        let number = |side: &Side<'_, '_>, item: &Item<'_>| {
+            let symbol = side.object().symbol(item.symbol);
+            symbol.and_then(|symbol| lto_module(symbol.name).map(String::from))
+        };
+        match (number(before, one), number(after, two)) {
+            (Some(old), Some(new)) => modules.is_pair(&old, &new),
+            _ => false,
+        }
+    });
+    join(group, pairs, twins);
+}
+
+/// Joins the only one that is left of several functions of a name, where there is one on each side: it changed.
+fn last_one(group: &mut Group<'_>, twins: &mut Correlation) {
+    if let ([one], [two]) = (group.before.as_slice(), group.after.as_slice()) {
+        let is_function = one.kind == SymbolKind::FUNC;
+        if is_function && one.scope == two.scope {
+            let pair = (one.symbol, two.symbol);
+            join(group, Vec::from([pair]), twins);
+        }
+    }
 }
 
 /// Joins static variables that are used by the same function. Of several in one function those that nobody writes are told

@@ -29,6 +29,7 @@ mod exempt;
 mod exports;
 mod guard;
 mod linked;
+mod lto;
 mod obstacle;
 mod plan;
 mod side;
