@@ -1,5 +1,6 @@
 //! [`correlate()`]: which symbol of the one build is which of the other.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -269,13 +270,15 @@ fn same_contents(
     after: &Side<'_, '_>,
     twins: &mut Correlation,
 ) {
-    let pairs = pairs_where(group, |one, two| {
-        let sum = before.checksum(one.symbol);
-        !one.is_numbered
-            && !two.is_numbered
-            && sum.is_some()
-            && (one.size, sum) == (two.size, after.checksum(two.symbol))
-    });
+    let contents = |side: &Side<'_, '_>, item: &Item<'_>| {
+        let sum = side.checksum(item.symbol).filter(|_| !item.is_numbered);
+        sum.map(|sum| (item.size, sum))
+    };
+    let pairs = alike(
+        group,
+        |one| contents(before, one),
+        |two| contents(after, two),
+    );
     join(group, pairs, twins);
 }
 
@@ -287,16 +290,15 @@ fn same_module(
     modules: &LtoModules<'_>,
     twins: &mut Correlation,
 ) {
-    let pairs = pairs_where(group, |one, two| {
-        let number = |side: &Side<'_, '_>, item: &Item<'_>| {
-            let symbol = side.object().symbol(item.symbol);
-            symbol.and_then(|symbol| lto_module(symbol.name).map(String::from))
-        };
-        match (number(before, one), number(after, two)) {
-            (Some(old), Some(new)) => modules.is_pair(&old, &new),
-            _ => false,
-        }
-    });
+    let number = |side: &Side<'_, '_>, item: &Item<'_>| {
+        let symbol = side.object().symbol(item.symbol);
+        symbol.and_then(|symbol| lto_module(symbol.name).map(String::from))
+    };
+    let pairs = alike(
+        group,
+        |one| modules.after(&number(before, one)?).map(String::from),
+        |two| number(after, two),
+    );
     join(group, pairs, twins);
 }
 
@@ -319,28 +321,48 @@ fn same_users(
     after: &Side<'_, '_>,
     twins: &mut Correlation,
 ) {
-    let is_used_alike = |twins: &Correlation, one: &Item<'_>, two: &Item<'_>| {
-        if !(one.is_numbered || two.is_numbered) || one.size != two.size {
-            return false;
-        }
-        let users = before.users_of(one.symbol);
-        let others = after.users_of(two.symbol);
-        others
-            .iter()
-            .filter_map(|user| twins.before(*user))
-            .any(|user| users.contains(&user))
-    };
-    let pairs = pairs_where(group, |one, two| is_used_alike(twins, one, two));
-    join(group, pairs, twins);
-    let pairs = pairs_where(group, |one, two| {
+    let edges = used_alike(group, before, after, twins);
+    join(group, without_rivals(&edges), twins);
+    let is_same = |(one, two): &(Item<'_>, Item<'_>)| {
         let sum = before.checksum(one.symbol);
-        is_constant(before, one)
-            && is_constant(after, two)
-            && sum.is_some()
-            && sum == after.checksum(two.symbol)
-            && is_used_alike(twins, one, two)
-    });
-    join(group, pairs, twins);
+        let is_constant = is_constant(before, one) && is_constant(after, two);
+        is_constant && sum.is_some() && sum == after.checksum(two.symbol)
+    };
+    let edges = used_alike(group, before, after, twins);
+    let edges: Vec<(Item<'_>, Item<'_>)> = edges.into_iter().filter(is_same).collect();
+    join(group, without_rivals(&edges), twins);
+}
+
+/// Static variables of one size with a user in common, before and after.
+fn used_alike<'d>(
+    group: &Group<'d>,
+    before: &Side<'_, '_>,
+    after: &Side<'_, '_>,
+    twins: &Correlation,
+) -> Vec<(Item<'d>, Item<'d>)> {
+    let mut by_user: Vec<(SymbolId, Item<'d>)> = Vec::new();
+    for one in &group.before {
+        let users = before.users_of(one.symbol).iter();
+        by_user.extend(users.map(|user| (*user, *one)));
+    }
+    by_user.sort_by_key(|(user, one)| (*user, one.symbol));
+    let mut edges = Vec::new();
+    for two in &group.after {
+        let users = after.users_of(two.symbol).iter();
+        for user in users.filter_map(|user| twins.before(*user)) {
+            let first = by_user.partition_point(|(other, _)| *other < user);
+            let own = by_user.iter().skip(first);
+            let own = own.take_while(|(other, _)| *other == user);
+            let fitting = own
+                .map(|(_, one)| *one)
+                .filter(|one| (one.is_numbered || two.is_numbered) && one.size == two.size);
+            edges.extend(fitting.map(|one| (one, *two)));
+        }
+    }
+    let key = |(one, two): &(Item<'d>, Item<'d>)| (one.symbol, two.symbol);
+    edges.sort_by_key(key);
+    edges.dedup_by_key(|edge| key(edge));
+    edges
 }
 
 /// Tells whether nobody writes a variable: the pointers that `tracepoint_string()` makes are in a writable section, and
@@ -351,31 +373,60 @@ fn is_constant(side: &Side<'_, '_>, item: &Item<'_>) -> bool {
     section.is_some_and(|it| !it.is_writable() || it.name == "__tracepoint_str")
 }
 
-/// Each pair of which neither has another partner.
-fn pairs_where(
-    group: &Group<'_>,
-    is_pair_fn: impl Fn(&Item<'_>, &Item<'_>) -> bool,
-) -> Vec<(SymbolId, SymbolId)> {
-    let mut pairs = Vec::new();
-    for one in &group.before {
-        let mut partners = group.after.iter().filter(|two| is_pair_fn(one, two));
-        let (Some(two), None) = (partners.next(), partners.next()) else {
-            continue;
-        };
-        let rivals = group.before.iter().filter(|other| is_pair_fn(other, two));
-        if rivals.count() == 1 {
-            pairs.push((one.symbol, two.symbol));
+/// Each pair of which neither has another partner; the edges are all different.
+fn without_rivals(edges: &[(Item<'_>, Item<'_>)]) -> Vec<(SymbolId, SymbolId)> {
+    let mut before = BTreeMap::<SymbolId, u32>::new();
+    let mut after = BTreeMap::<SymbolId, u32>::new();
+    for (one, two) in edges {
+        for (counts, id) in [(&mut before, one.symbol), (&mut after, two.symbol)] {
+            let count = counts.entry(id).or_default();
+            *count = count.saturating_add(1);
         }
     }
-    pairs
+    edges
+        .iter()
+        .map(|(one, two)| (one.symbol, two.symbol))
+        .filter(|(one, two)| before.get(one) == Some(&1) && after.get(two) == Some(&1))
+        .collect()
+}
+
+/// Each pair with a key that nothing else has on either side.
+fn alike<K: Ord>(
+    group: &Group<'_>,
+    key_before_fn: impl Fn(&Item<'_>) -> Option<K>,
+    key_after_fn: impl Fn(&Item<'_>) -> Option<K>,
+) -> Vec<(SymbolId, SymbolId)> {
+    /// What has a key before and after, and whether that is all.
+    type Found = (Option<SymbolId>, Option<SymbolId>, bool);
+    let mut found: BTreeMap<K, Found> = BTreeMap::new();
+    for one in &group.before {
+        if let Some(key) = key_before_fn(one) {
+            let (before, _, is_all) = found.entry(key).or_insert((None, None, true));
+            *is_all &= before.replace(one.symbol).is_none();
+        }
+    }
+    for two in &group.after {
+        if let Some(entry) = key_after_fn(two).and_then(|key| found.get_mut(&key)) {
+            let (_, after, is_all) = entry;
+            *is_all &= after.replace(two.symbol).is_none();
+        }
+    }
+    let found = found.into_values();
+    found
+        .filter_map(|(before, after, is_all)| before.zip(after).filter(|_| is_all))
+        .collect()
 }
 
 fn join(group: &mut Group<'_>, pairs: Vec<(SymbolId, SymbolId)>, twins: &mut Correlation) {
+    if pairs.is_empty() {
+        return;
+    }
+    let (old, new): (BTreeSet<SymbolId>, BTreeSet<SymbolId>) = pairs.iter().copied().unzip();
     for (one, two) in pairs {
         twins.join(one, two);
-        group.before.retain(|item| item.symbol != one);
-        group.after.retain(|item| item.symbol != two);
     }
+    group.before.retain(|item| !old.contains(&item.symbol));
+    group.after.retain(|item| !new.contains(&item.symbol));
 }
 
 /// The last resort: as many on each side, all of one size and content, and nothing that uses them changed. Then nothing

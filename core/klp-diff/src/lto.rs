@@ -39,9 +39,11 @@ impl<'d> LtoModules<'d> {
         modules
     }
 
-    pub(crate) fn is_pair(&self, before: &str, after: &str) -> bool {
-        self.after_of.get(before) == Some(&Some(after))
-            && self.before_of.get(after) == Some(&Some(before))
+    /// The number after of a number before, when each is the other's and nobody else's.
+    pub(crate) fn after(&self, before: &str) -> Option<&'d str> {
+        let after = self.after_of.get(before).copied().flatten()?;
+        let back = self.before_of.get(after).copied().flatten()?;
+        (back == before).then_some(after)
     }
 }
 
@@ -65,8 +67,10 @@ mod tests {
             told(&mut modules.after_of, old, new);
             told(&mut modules.before_of, new, old);
         }
-        assert!(modules.is_pair("1", "1") && modules.is_pair("2", "9"));
-        assert!(!modules.is_pair("3", "4") && !modules.is_pair("3", "5"));
-        assert!(!modules.is_pair("2", "1"));
+        assert_eq!(
+            (modules.after("1"), modules.after("2")),
+            (Some("1"), Some("9"))
+        );
+        assert_eq!(modules.after("3"), None);
     }
 }
