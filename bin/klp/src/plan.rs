@@ -66,11 +66,11 @@ impl PlanOptions {
     ) -> Result<Verdict> {
         let mut plan = Vec::new();
         let mut refusals = Vec::new();
-        let told = Told {
+        let mut told = Told {
             plan: &mut plan,
             refusals: &mut refusals,
         };
-        let verdict = self.write(orig, found, told);
+        let verdict = self.write(orig, found, &mut told);
         output.write_all(&plan)?;
         output.write_all(&refusals)?;
         verdict
@@ -81,7 +81,7 @@ impl PlanOptions {
         &self,
         orig: &Input,
         found: &Comparison<'_, '_>,
-        told: Told<'_>,
+        told: &mut Told<'_>,
     ) -> Result<Verdict> {
         let Some(symvers) = &self.symvers else {
             return Ok(Verdict::Possible);

@@ -1,6 +1,6 @@
 //! [`with_checksums`]: an object with the checksums of what is in it, as `objtool klp checksum` leaves it.
 
-use alloc::string::String;
+use alloc::format;
 use alloc::vec::Vec;
 
 use elf_index::{Object, Reloc, SectionId, SymbolId};
@@ -79,7 +79,7 @@ fn sections(
         },
     };
     let of_records = NewSection {
-        name: String::from(".rela") + SYM_CHECKSUM_SECTION,
+        name: format!(".rela{SYM_CHECKSUM_SECTION}"),
         flags: SHF_INFO_LINK.0,
         link: symbols.0,
         info: number.0,

@@ -17,11 +17,13 @@ const BASE: u64 = 0xffff_ffff_c000_0000;
 fn checked(bytes: &[u8], object: &Object<'_>) {
     let symbols = object.symbols_with_ids().map(|(id, _)| (id, 1));
     if let Ok(Some(made)) = with_checksums(bytes, symbols) {
-        let made = Object::parse(&made).expect("what was written can be read");
-        let (_, section) = made
-            .section_named(SYM_CHECKSUM_SECTION)
-            .expect("the section is there");
-        assert_eq!(section.data.len(), object.symbols().len() * 16);
+        let made = Object::parse(&made);
+        let found = made
+            .as_ref()
+            .ok()
+            .and_then(|made| made.section_named(SYM_CHECKSUM_SECTION));
+        let len = found.map(|(_, section)| section.data.len());
+        assert_eq!(len, Some(object.symbols().len() * 16));
     }
 }
 

@@ -11,7 +11,7 @@ use klp_checksum::{Program, Reason, Rule, Step, Transcript};
 use klp_module::with_checksums;
 use livepatch::{Input, checksums, write_whole};
 
-/// Writes the checksums of an object into its section .discard.sym_checksum, in place
+/// Writes the checksums of an object into its section `.discard.sym_checksum`, in place
 #[derive(Debug, clap::Args)]
 pub(crate) struct Checksum {
     /// The object

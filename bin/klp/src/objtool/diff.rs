@@ -90,7 +90,7 @@ impl Diff {
         let verdict = plan.write(
             orig,
             found,
-            Told {
+            &mut Told {
                 plan: &mut told,
                 refusals: &mut refusals,
             },
