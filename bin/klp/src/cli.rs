@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{build, checksum, diff, explain, link, schema, show, verify};
+use crate::{build, checksum, diff, explain, link, objtool, schema, show, verify};
 
 /// Looks into objects of two kernel builds: what changed, and what of it can be livepatched
 #[derive(Debug, clap::Parser)]
@@ -22,6 +22,7 @@ enum Command {
     Diff(diff::Diff),
     Explain(explain::Explain),
     Link(link::Link),
+    Objtool(objtool::Objtool),
     Schema(schema::Schema),
     Show(show::Show),
     Verify(verify::Verify),
@@ -36,6 +37,7 @@ impl Cli {
             Command::Diff(diff) => diff.run(output)?,
             Command::Explain(explain) => explain.run(output)?,
             Command::Link(link) => link.run(output)?,
+            Command::Objtool(objtool) => objtool.run(output)?,
             Command::Schema(schema) => schema.run(output)?,
             Command::Show(show) => show.run(output)?,
             Command::Verify(verify) => verify.run(output)?,

@@ -13,11 +13,11 @@ use livepatch::{Input, write_whole};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Link {
     /// The module, as the kernel's build left it
-    module: PathBuf,
+    pub(crate) module: PathBuf,
 
     /// Where the finished module goes [default: MODULE is replaced]
     #[arg(short, long, value_name = "OUT")]
-    output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 }
 
 impl Link {

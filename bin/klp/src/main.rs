@@ -1,5 +1,6 @@
 //! `klp`: livepatch modules for Linux.
 
+use std::env;
 use std::io;
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ mod diff;
 mod explain;
 mod link;
 mod names;
+mod objtool;
 mod output;
 mod plan;
 mod schema;
@@ -20,7 +22,7 @@ mod verify;
 
 fn main() -> ExitCode {
     let mut output = io::BufWriter::new(io::stdout().lock());
-    match cli::Cli::parse().run(&mut output) {
+    match cli::Cli::parse_from(objtool::arguments(env::args_os())).run(&mut output) {
         Ok(code) => code,
         Err(error) => output::failure(&error, &mut io::stderr()),
     }

@@ -19,7 +19,7 @@ use crate::diff::Verdict;
 pub(crate) struct PlanOptions {
     /// Also tell what a module takes along and what it refers to; FILE is the kernel's Module.symvers
     #[arg(long, value_name = "FILE")]
-    symvers: Option<PathBuf>,
+    pub(crate) symvers: Option<PathBuf>,
 
     /// The kernel (vmlinux) or module (.ko) linked from ORIG, whose symbols decide positions [default for a module: ORIG]
     #[arg(
@@ -28,16 +28,24 @@ pub(crate) struct PlanOptions {
         requires = "symvers",
         visible_alias = "vmlinux"
     )]
-    linked: Option<PathBuf>,
+    pub(crate) linked: Option<PathBuf>,
 
     /// The patched module, or vmlinux [default: what ORIG says, else its file name]
     #[arg(long, value_name = "NAME", requires = "symvers")]
-    object: Option<String>,
+    pub(crate) object: Option<String>,
 
     /// Write the object of the change, from which the kernel's build makes a module; nothing is written when something is
     /// refused or nothing changed
     #[arg(short, long, value_name = "OUT", requires = "symvers")]
-    output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Where a plan is told.
+pub(crate) struct Told<'w> {
+    /// What goes along, and what is referred to.
+    pub(crate) plan: &'w mut dyn Write,
+    /// What cannot be livepatched.
+    pub(crate) refusals: &'w mut dyn Write,
 }
 
 /// A comparison with what its module would be made of.
@@ -49,12 +57,31 @@ struct Planned<'a, 'o, 'd> {
 }
 
 impl PlanOptions {
-    /// Prints the plan, if it is asked for, and writes the object.
+    /// Tells the plan to one who also gets the refusals.
     pub(crate) fn run(
         &self,
         orig: &Input,
         found: &Comparison<'_, '_>,
         output: &mut dyn Write,
+    ) -> Result<Verdict> {
+        let mut plan = Vec::new();
+        let mut refusals = Vec::new();
+        let mut told = Told {
+            plan: &mut plan,
+            refusals: &mut refusals,
+        };
+        let verdict = self.write(orig, found, &mut told);
+        output.write_all(&plan)?;
+        output.write_all(&refusals)?;
+        verdict
+    }
+
+    /// Tells the plan, if it is asked for, and writes the object.
+    pub(crate) fn write(
+        &self,
+        orig: &Input,
+        found: &Comparison<'_, '_>,
+        told: &mut Told<'_>,
     ) -> Result<Verdict> {
         let Some(symvers) = &self.symvers else {
             return Ok(Verdict::Possible);
@@ -96,13 +123,13 @@ impl PlanOptions {
         let positions = linked
             .as_ref()
             .map(|it| it.positions(found.before.object()));
-        planned.print(positions.as_ref(), output)?;
-        planned.obstacles(output)?;
+        planned.print(positions.as_ref(), told.plan)?;
+        planned.obstacles(told.refusals)?;
         if !plan.obstacles.is_empty() {
             return Ok(Verdict::Refused);
         }
         match (&self.output, &positions) {
-            (Some(path), Some(positions)) => planned.write(positions, path, output),
+            (Some(path), Some(positions)) => planned.write(positions, path, told.refusals),
             (Some(_), None) => {
                 anyhow::bail!(
                     "tell the positions of symbols of vmlinux: name the linked kernel with --linked"

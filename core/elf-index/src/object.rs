@@ -146,7 +146,7 @@ impl<'d> Object<'d> {
     #[must_use]
     #[inline]
     pub fn symbol_containing(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
-        self.places.containing(&self.symbols, section, offset)
+        self.places.containing(section, offset)
     }
 
     /// Relocations that apply to a section, those of a livepatch module's second kind left out.

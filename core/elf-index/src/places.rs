@@ -10,6 +10,8 @@ use crate::symbol::{Symbol, SymbolId};
 pub struct Places {
     /// Sorted by section, then offset, then index.
     ids: Vec<SymbolId>,
+    /// First offset of each, and one past its last: a search needs no symbols, which are far from each other.
+    spans: Vec<(u64, u64)>,
     /// Greatest end of a symbol of the section up to here: a search backwards may stop below it.
     reach: Vec<u64>,
     /// First entry of each section, and one past the last entry.
@@ -36,13 +38,16 @@ impl Places {
             places
                 .starts
                 .push(entries.peek().map_or_else(|| count(&keyed), |(_, at)| *at));
-            while let Some(((_, _, index), _)) = entries.next_if(|((of, _, _), _)| *of == section) {
+            while let Some(((_, value, index), _)) =
+                entries.next_if(|((of, _, _), _)| *of == section)
+            {
                 let end = usize::try_from(*index)
                     .ok()
                     .and_then(|index| symbols.get(index))
                     .map_or(0, Symbol::end);
                 greatest = greatest.max(end);
                 places.ids.push(SymbolId(*index));
+                places.spans.push((*value, end));
                 places.reach.push(greatest);
             }
         }
@@ -68,26 +73,26 @@ impl Places {
     }
 
     /// The symbol whose bytes contain an offset; of several the smallest, then the last of the table.
-    pub(crate) fn containing(
-        &self,
-        symbols: &[Symbol<'_>],
-        section: SectionId,
-        offset: u64,
-    ) -> Option<SymbolId> {
-        let symbol = |id: &SymbolId| symbols.get(usize::try_from(id.0).ok()?);
-        let ids = self.in_section(section);
-        let behind =
-            ids.partition_point(|id| symbol(id).is_some_and(|symbol| symbol.value <= offset));
+    #[inline]
+    pub(crate) fn containing(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
+        let range = self.range(section)?;
+        let spans = self.spans.get(range.clone())?;
+        let ids = self.ids.get(range)?;
+        // With a section for each function this is the usual case.
+        if let ([(start, end)], [only]) = (spans, ids) {
+            return (*start <= offset && offset < *end).then_some(*only);
+        }
+        let reach = self.reach(section);
+        let behind = spans.partition_point(|(start, _)| *start <= offset);
         let mut best: Option<(SymbolId, u64)> = None;
-        for (id, reach) in ids.iter().zip(self.reach(section)).take(behind).rev() {
+        let entries = ids.iter().zip(spans).zip(reach);
+        for ((id, (start, end)), reach) in entries.take(behind).rev() {
             if *reach <= offset {
                 break;
             }
-            let Some(symbol) = symbol(id).filter(|symbol| symbol.end() > offset) else {
-                continue;
-            };
-            if best.is_none_or(|(_, size)| symbol.size < size) {
-                best = Some((*id, symbol.size));
+            let size = end.wrapping_sub(*start);
+            if *end > offset && best.is_none_or(|(_, least)| size < least) {
+                best = Some((*id, size));
             }
         }
         best.map(|(id, _)| id)
@@ -151,18 +156,14 @@ mod tests {
             symbol(2, 10, 5),
         ];
         let places = Places::new(&symbols, 3);
-        let found = |offset| {
-            places
-                .containing(&symbols, SectionId(1), offset)
-                .map(|id| id.0)
-        };
+        let found = |offset| places.containing(SectionId(1), offset).map(|id| id.0);
         assert_eq!(found(9), Some(0));
         assert_eq!(found(10), Some(2));
         assert_eq!(found(29), Some(2));
         assert_eq!(found(50), Some(0));
         assert_eq!(found(100), None);
         assert_eq!(places.in_section(SectionId(2)), [SymbolId(4)]);
-        assert_eq!(places.containing(&symbols, SectionId(9), 0), None);
+        assert_eq!(places.containing(SectionId(9), 0), None);
     }
 
     proptest! {
@@ -177,7 +178,7 @@ mod tests {
                 .map(|(section, value, size)| symbol(section, value, size))
                 .collect();
             let index = Places::new(&symbols, 3);
-            let found = index.containing(&symbols, SectionId(section), offset);
+            let found = index.containing(SectionId(section), offset);
             prop_assert_eq!(found, slowly(&symbols, section, offset));
         }
     }

@@ -1,5 +1,7 @@
 //! Reading tables out of the bytes of a file, with every number checked.
 
+use core::ffi::CStr;
+
 use object::Pod;
 use object::read::ReadRef as _;
 
@@ -55,11 +57,6 @@ pub(crate) fn name(names: &[u8], offset: u32, table: Table, entry: u64) -> Resul
         .ok()
         .and_then(|offset| names.get(offset..))
         .ok_or(wrong)?;
-    let end = memchr(rest).ok_or(wrong)?;
-    let bytes = rest.get(..end).ok_or(wrong)?;
-    core::str::from_utf8(bytes).ok().ok_or(wrong)
-}
-
-fn memchr(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == 0)
+    let name = CStr::from_bytes_until_nul(rest).ok().ok_or(wrong)?;
+    name.to_str().ok().ok_or(wrong)
 }

@@ -242,7 +242,7 @@ impl<'d> Writer<'_, '_, 'd> {
         self.transcript
             .step(start, Reason::Length, &size.to_le_bytes());
         let bytes = section.bytes(start.offset, size).unwrap_or_default();
-        match self.location_bytes(start, bytes) {
+        match location_bytes(self.object, start, bytes) {
             Some(kept) => self.piece(kept),
             None => self.piece(bytes),
         }
@@ -260,27 +260,6 @@ impl<'d> Writer<'_, '_, 'd> {
             let inside = reloc.offset.wrapping_sub(start.offset);
             self.relocation(at, inside, &reloc, reloc.addend);
         }
-    }
-
-    /// The part of a Rust `Location` that says more than where it is in its file; `None` for anything else.
-    fn location_bytes<'b>(&self, start: At, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        const SIZE: usize = 24;
-        if bytes.len() != SIZE {
-            return None;
-        }
-        let kept = bytes.get(..16)?;
-        let end = start.offset.checked_add(8)?;
-        let relocs = self.object.relocs(start.section).within(start.offset..end);
-        let reloc = relocs
-            .first()
-            .filter(|reloc| reloc.offset == start.offset)?;
-        let symbol = self.object.symbol(reloc.symbol)?;
-        let text = self.object.section_of(symbol)?;
-        let offset = symbol.value.wrapping_add_signed(reloc.addend);
-        let len = u64::from_le_bytes(*kept.last_chunk::<8>()?);
-        let name = text.bytes(offset, len)?;
-        let is_rust = !text.is_writable() && name.ends_with(b".rs");
-        is_rust.then_some(kept)
     }
 
     fn relocation(&mut self, at: At, inside: u64, reloc: &Reloc, addend: i64) {
@@ -451,6 +430,31 @@ impl<'d> Writer<'_, '_, 'd> {
         self.transcript.part(&len.to_le_bytes());
         self.transcript.part(bytes);
     }
+}
+
+/// The part of a Rust `Location` that says more than where it is in its file; `None` for anything else.
+pub(crate) fn location_bytes<'b>(
+    object: &Object<'_>,
+    start: At,
+    bytes: &'b [u8],
+) -> Option<&'b [u8]> {
+    const SIZE: usize = 24;
+    if bytes.len() != SIZE {
+        return None;
+    }
+    let kept = bytes.get(..16)?;
+    let end = start.offset.checked_add(8)?;
+    let relocs = object.relocs(start.section).within(start.offset..end);
+    let reloc = relocs
+        .first()
+        .filter(|reloc| reloc.offset == start.offset)?;
+    let symbol = object.symbol(reloc.symbol)?;
+    let text = object.section_of(symbol)?;
+    let offset = symbol.value.wrapping_add_signed(reloc.addend);
+    let len = u64::from_le_bytes(*kept.last_chunk::<8>()?);
+    let name = text.bytes(offset, len)?;
+    let is_rust = !text.is_writable() && name.ends_with(b".rs");
+    is_rust.then_some(kept)
 }
 
 /// Read-only data that a compiler makes of a function's own text; it has no counterpart by name.

@@ -33,10 +33,12 @@ mod special;
 mod stem;
 mod switch_table;
 mod transcript;
+mod unchanged;
 mod unnamed;
 
 pub use insn::{Branch, Flow, Insn, Insns, is_pc_relative, meant_addend};
 pub use program::{Error, Program, Subject};
 pub use stem::stem;
 pub use transcript::{Reason, Rule, Step, Transcript};
-pub use unnamed::is_unnamed_symbol;
+pub use unchanged::Unchanged;
+pub use unnamed::{PlacesMeant, is_unnamed_symbol};

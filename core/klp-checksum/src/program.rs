@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use elf_index::{Object, Reloc, Section, SectionId, Symbol, SymbolId};
+use elf_index::{Object, Section, SectionId, Symbol, SymbolId};
 use object::elf;
 
 use crate::content;
@@ -10,7 +10,7 @@ use crate::objtool;
 use crate::special::SpecialIndex;
 use crate::stem::stem;
 use crate::transcript::{At, Rule, Transcript};
-use crate::unnamed::{self, Unnamed, is_unnamed_symbol};
+use crate::unnamed::Unnamed;
 
 /// An object whose checksums cannot be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,17 +91,6 @@ impl<'o, 'd> Program<'o, 'd> {
         &self.unnamed
     }
 
-    /// The symbol that a relocation of a section leads to: of a section symbol the one at that place.
-    #[must_use]
-    pub fn target(&self, section: SectionId, reloc: &Reloc) -> Option<SymbolId> {
-        let symbol = self.object.symbol(reloc.symbol)?;
-        if !is_unnamed_symbol(symbol) {
-            return Some(reloc.symbol);
-        }
-        let at = unnamed::place(self.object, section, reloc)?;
-        self.object.symbol_containing(at.section, at.offset)
-    }
-
     /// The piece of unnamed data with a place: its first offset and one past its last.
     #[must_use]
     pub fn piece(&self, section: SectionId, offset: u64) -> Option<(u64, u64)> {
@@ -112,6 +101,21 @@ impl<'o, 'd> Program<'o, 'd> {
     #[must_use]
     pub fn subjects(&self) -> &[Subject] {
         &self.subjects
+    }
+
+    /// Checks that everything with a checksum is in its section.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Outside`].
+    pub fn check_bounds(&self) -> Result<(), Error> {
+        for subject in &self.subjects {
+            self.body(subject.symbol)?;
+            if let Some(cold) = subject.cold {
+                self.body(cold)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes what a checksum is taken over; what the transcript had is forgotten.
@@ -234,7 +238,8 @@ impl<'d> ColdParents<'d> {
                 file = id.0;
             } else if symbol.is_func() {
                 let of = if symbol.is_local() { file } else { GLOBAL };
-                if symbol.name.contains(".cold") {
+                // Most names have no dot, and that is seen faster.
+                if symbol.name.as_bytes().contains(&b'.') && symbol.name.contains(".cold") {
                     parents.files.push((id, file));
                 } else {
                     parents.functions.push((of, symbol.name, id));
@@ -249,12 +254,11 @@ impl<'d> ColdParents<'d> {
         if !symbol.is_func() {
             return None;
         }
-        let at = symbol.name.find(".cold")?;
-        let name = symbol.name.get(..at)?;
         let at = self
             .files
             .binary_search_by_key(&id, |(cold, _)| *cold)
             .ok()?;
+        let name = symbol.name.get(..symbol.name.find(".cold")?)?;
         let (_, file) = *self.files.get(at)?;
         let found = self
             .named(file, name)

@@ -7,7 +7,8 @@
 #[must_use]
 pub fn stem(name: &str) -> &str {
     // A dot in front is the programmer's: `.Lror16` and `.Lror8` are two things.
-    let has_dot = name.bytes().skip(1).any(|byte| byte == b'.');
+    let rest = name.as_bytes().get(1..).unwrap_or_default();
+    let has_dot = rest.contains(&b'.');
     if !has_dot && !name.starts_with("__UNIQUE_ID_") {
         return name;
     }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use elf_index::{Object, Reloc, Section, SectionId, Symbol, SymbolId};
 
-use crate::insn::{Insns, is_pc_relative, meant_addend};
+use crate::insn::{Insn, Insns, is_pc_relative, meant_addend};
 use crate::transcript::At;
 
 /// The pieces of unnamed data of an object.
@@ -42,6 +42,7 @@ impl Unnamed {
             if !section.is_alloc() {
                 continue;
             }
+            let mut places = PlacesMeant::new(object, id);
             for reloc in object.relocs(id).iter() {
                 let Some(symbol) = object.symbol(reloc.symbol) else {
                     continue;
@@ -52,7 +53,7 @@ impl Unnamed {
                 if !is_unnamed_symbol(symbol) || !is_candidate(target) {
                     continue;
                 }
-                let Some(to) = place(object, id, &reloc) else {
+                let Some(to) = places.place(&reloc) else {
                     continue;
                 };
                 if has_name(object, to.section, to.offset) {
@@ -79,26 +80,90 @@ impl Unnamed {
         let (start, end) = self.pieces.get(behind.checked_sub(1)?)?;
         (start.section == at.section && at.offset < *end).then_some((start.offset, *end))
     }
+
+    /// The pieces of a section, by ascending place.
+    pub(crate) fn pieces_in(&self, section: SectionId) -> impl Iterator<Item = (u64, u64)> {
+        let first = self
+            .pieces
+            .partition_point(|(start, _)| start.section < section);
+        let rest = self.pieces.iter().skip(first);
+        rest.take_while(move |(start, _)| start.section == section)
+            .map(|(start, end)| (start.offset, *end))
+    }
 }
 
-/// Where a relocation leads, as the program means it: that of an instruction is decoded for it.
-pub(crate) fn place(object: &Object<'_>, id: SectionId, reloc: &Reloc) -> Option<At> {
-    let symbol = object.symbol(reloc.symbol)?;
-    let section = object.section(id)?;
-    let from = object.symbol_containing(id, reloc.offset);
-    let addend = match from.and_then(|from| object.symbol(from)) {
-        Some(function) if section.is_text() && is_pc_relative(reloc.kind) => {
-            let code = section.bytes(function.value, function.size);
-            let mut insns = Insns::new(code.unwrap_or_default(), function.value);
-            let insn = insns.find(|insn| insn.end() > reloc.offset);
-            insn.map_or(reloc.addend, |insn| meant_addend(reloc, &insn))
+/// Where relocations of a section lead, as the program means it: an instruction with one is decoded for it. Each function
+/// is decoded once when relocations are asked for in the order of their places.
+#[expect(missing_debug_implementations, reason = "the decoder has none")]
+pub struct PlacesMeant<'o, 'd> {
+    object: &'o Object<'d>,
+    id: SectionId,
+    /// The function that is being decoded, and its last instruction so far.
+    function: Option<(SymbolId, Insns<'d>)>,
+    insn: Option<Insn>,
+}
+
+impl<'o, 'd> PlacesMeant<'o, 'd> {
+    /// For the relocations of a section.
+    #[must_use]
+    pub const fn new(object: &'o Object<'d>, id: SectionId) -> Self {
+        Self {
+            object,
+            id,
+            function: None,
+            insn: None,
         }
-        _ => reloc.addend,
-    };
-    Some(At {
-        section: symbol.place.section()?,
-        offset: symbol.value.wrapping_add_signed(addend),
-    })
+    }
+
+    /// The symbol that a relocation leads to: of a section symbol the one at that place.
+    pub fn target(&mut self, reloc: &Reloc) -> Option<SymbolId> {
+        let symbol = self.object.symbol(reloc.symbol)?;
+        if !is_unnamed_symbol(symbol) {
+            return Some(reloc.symbol);
+        }
+        let at = self.place(reloc)?;
+        self.object.symbol_containing(at.section, at.offset)
+    }
+
+    pub(crate) fn place(&mut self, reloc: &Reloc) -> Option<At> {
+        let symbol = self.object.symbol(reloc.symbol)?;
+        let section = self.object.section(self.id)?;
+        let addend = if section.is_text() && is_pc_relative(reloc.kind) {
+            self.addend(section, reloc)
+        } else {
+            reloc.addend
+        };
+        Some(At {
+            section: symbol.place.section()?,
+            offset: symbol.value.wrapping_add_signed(addend),
+        })
+    }
+
+    fn addend(&mut self, section: &Section<'d>, reloc: &Reloc) -> i64 {
+        let object = self.object;
+        let from = object.symbol_containing(self.id, reloc.offset);
+        let Some((id, symbol)) = from.and_then(|id| Some((id, object.symbol(id)?))) else {
+            return reloc.addend;
+        };
+        let is_known = self
+            .function
+            .as_ref()
+            .is_some_and(|(known, _)| *known == id);
+        let is_behind = self.insn.is_none_or(|insn| insn.offset <= reloc.offset);
+        if !is_known || !is_behind {
+            let code = section.bytes(symbol.value, symbol.size);
+            let insns = Insns::new(code.unwrap_or_default(), symbol.value);
+            self.function = Some((id, insns));
+            self.insn = None;
+        }
+        if let Some((_, insns)) = &mut self.function {
+            if self.insn.is_none_or(|insn| insn.end() <= reloc.offset) {
+                self.insn = insns.find(|insn| insn.end() > reloc.offset);
+            }
+        }
+        self.insn
+            .map_or(reloc.addend, |insn| meant_addend(reloc, &insn))
+    }
 }
 
 fn pieces(object: &Object<'_>, references: &[Reference]) -> Vec<(At, u64)> {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use elf_index::{Object, SectionId, Symbol, SymbolId};
+use elf_index::{Object, SectionId, Symbol, SymbolId, SymbolKind};
 
 use crate::correlate::Correlation;
 use crate::side::{Item, Side};
@@ -39,6 +39,12 @@ pub enum Refusal {
         /// The function after.
         after: SymbolId,
     },
+    /// A function that is one of several of its name before, none of which is its twin: who calls the old one would go on
+    /// calling that.
+    FunctionNotTold {
+        /// The function after.
+        after: SymbolId,
+    },
     /// A static variable that cannot be told from others of its name: the new function would start with a fresh one.
     StateLost {
         /// The variable after.
@@ -65,26 +71,25 @@ pub struct Difference {
 #[must_use]
 pub fn compare(before: &Side<'_, '_>, after: &Side<'_, '_>, twins: &Correlation) -> Difference {
     let mut found = Difference::default();
-    let traced = Traced::new(after.object());
+    let mut traced = None;
     for item in after.items() {
-        let Some(symbol) = after.object().symbol(item.symbol) else {
-            continue;
-        };
-        if is_part(symbol) {
+        if item.is_part {
             continue;
         }
         match twins.before(item.symbol) {
             None => {
                 found.added.push(item.symbol);
                 lost_state(item, before, after, twins, &mut found);
+                not_told(item, before, after, twins, &mut found);
             }
-            Some(old) => twin(item, old, before, after, &traced, &mut found),
+            Some(_) if twins.is_known_same(item.symbol) => {}
+            Some(old) => twin(item, old, (before, after), &mut traced, &mut found),
         }
     }
-    let gone = before.items().iter().filter(|item| {
-        let is_part = before.object().symbol(item.symbol).is_some_and(is_part);
-        !is_part && twins.after(item.symbol).is_none()
-    });
+    let gone = before
+        .items()
+        .iter()
+        .filter(|item| !item.is_part && twins.after(item.symbol).is_none());
     found.removed = gone.map(|item| item.symbol).collect();
     let refused: Vec<Refusal> = found
         .added
@@ -99,16 +104,15 @@ pub fn compare(before: &Side<'_, '_>, after: &Side<'_, '_>, twins: &Correlation)
 fn twin(
     item: &Item<'_>,
     old: SymbolId,
-    before: &Side<'_, '_>,
-    after: &Side<'_, '_>,
-    traced: &Traced,
+    (before, after): (&Side<'_, '_>, &Side<'_, '_>),
+    traced: &mut Option<Traced>,
     found: &mut Difference,
 ) {
     let Some(symbol) = after.object().symbol(item.symbol) else {
         return;
     };
     let was = before.checksum(old);
-    if was.is_none() || was == item.checksum {
+    if was.is_none() || was == after.checksum(item.symbol) {
         return;
     }
     if is_init(after.object(), item.symbol) {
@@ -117,7 +121,9 @@ fn twin(
     }
     if symbol.is_func() {
         found.changed.push((old, item.symbol));
-        if !traced.has(symbol) {
+        let object = after.object();
+        let traced = traced.get_or_insert_with(|| Traced::new(object));
+        if !traced.has(object, symbol) {
             found
                 .refusals
                 .push(Refusal::NotTraceable { after: item.symbol });
@@ -176,9 +182,27 @@ fn lost_state(
     }
 }
 
-/// What was split off a function belongs to it.
-fn is_part(symbol: &Symbol<'_>) -> bool {
-    symbol.is_func() && symbol.name.contains(".cold")
+/// A new function that a compiler numbered, where one of its name before has no twin, either.
+fn not_told(
+    item: &Item<'_>,
+    before: &Side<'_, '_>,
+    after: &Side<'_, '_>,
+    twins: &Correlation,
+    found: &mut Difference,
+) {
+    let symbol = after.object().symbol(item.symbol);
+    let has_number = symbol.is_some_and(|symbol| symbol.name.len() != item.stem.len());
+    let is_there_one = || {
+        before.items().iter().any(|old| {
+            (old.stem, old.kind, old.scope) == (item.stem, item.kind, item.scope)
+                && twins.after(old.symbol).is_none()
+        })
+    };
+    if item.kind == SymbolKind::FUNC && has_number && is_there_one() {
+        found
+            .refusals
+            .push(Refusal::FunctionNotTold { after: item.symbol });
+    }
 }
 
 fn is_init(object: &Object<'_>, id: SymbolId) -> bool {
@@ -217,28 +241,26 @@ impl Traced {
                     let place = symbol.value.wrapping_add_signed(reloc.addend);
                     Some((symbol.place.section()?, place))
                 }));
-            } else if section.is_text() {
-                let calls = object.relocs(id).iter().filter(|reloc| {
-                    let symbol = object.symbol(reloc.symbol);
-                    symbol.is_some_and(|symbol| symbol.name == "__fentry__")
-                });
-                places.extend(calls.map(|reloc| (id, reloc.offset)));
             }
         }
         places.sort_unstable();
-        places.dedup();
         Self { places }
     }
 
-    fn has(&self, symbol: &Symbol<'_>) -> bool {
+    fn has(&self, object: &Object<'_>, symbol: &Symbol<'_>) -> bool {
         let Some(section) = symbol.place.section() else {
             return false;
         };
         let first = (section, symbol.value);
         let at = self.places.partition_point(|place| *place < first);
         let end = symbol.value.saturating_add(Self::REACH).min(symbol.end());
-        self.places
-            .get(at)
-            .is_some_and(|(found, offset)| *found == section && *offset < end)
+        let listed = self.places.get(at);
+        let is_listed = listed.is_some_and(|(found, offset)| *found == section && *offset < end);
+        let mut start = object.relocs(section).within(symbol.value..end).iter();
+        is_listed
+            || start.any(|reloc| {
+                let called = object.symbol(reloc.symbol);
+                called.is_some_and(|called| called.name == "__fentry__")
+            })
     }
 }

@@ -29,6 +29,7 @@ mod exempt;
 mod exports;
 mod guard;
 mod linked;
+mod lto;
 mod obstacle;
 mod plan;
 mod side;
@@ -38,7 +39,7 @@ mod users;
 
 pub use callbacks::CallbackKind;
 pub use compare::{Difference, Refusal, compare};
-pub use correlate::{Correlation, FilesDiffer, correlate};
+pub use correlate::{ByName, Correlation, FilesDiffer, correlate};
 pub use exempt::is_exempt;
 pub use exports::{Exports, WrongLine};
 pub use linked::{Ambiguous, Constant, LinkedPositions, OtherSize};

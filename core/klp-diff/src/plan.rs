@@ -141,7 +141,9 @@ impl<'d> Planner<'_, '_, 'd, '_, '_> {
         let symbol = self.object().symbol(id).copied();
         let place = symbol.and_then(|symbol| Some((symbol, symbol.place.section()?)));
         if let Some((symbol, section)) = place {
-            if symbol.size == 0 {
+            let end = self.object().section(section).map_or(0, |it| it.size);
+            // Nothing is copied of what is nothing: a lock's key in a kernel without lock debugging.
+            if symbol.size == 0 && symbol.value < end {
                 let offset = symbol.value;
                 let unknown = Obstacle::UnknownEnd { section, offset };
                 self.plan.obstacles.push(unknown);
@@ -221,14 +223,15 @@ impl<'d> Planner<'_, '_, 'd, '_, '_> {
 
     /// Code without a symbol: a replacement, or what runs only until a replacement is in place.
     fn code(&mut self, piece: Piece, reloc: &Reloc, section: SectionId, offset: u64) {
-        if let Some(replacement) = self.special.replacement_at(section, offset) {
+        let of_entry = self.special.replacement_of(piece);
+        // An alternative of no bytes has a place and needs none: what begins there is another one's.
+        let is_empty = of_entry.is_some_and(|by| by.start == by.end && by.start == offset);
+        let replacement = self.special.replacement_at(section, offset);
+        if let Some(replacement) = replacement.filter(|_| !is_empty) {
             self.take(replacement);
             return;
         }
-        let name = self.object().section(section).map_or("", |it| it.name);
-        // An alternative of no bytes has a place and needs none.
-        let is_empty_alternative = name == ".altinstr_replacement";
-        if is_empty_alternative || self.special.is_replaced(piece.section, reloc.offset) {
+        if is_empty || self.special.is_replaced(piece.section, reloc.offset) {
             self.plan.unapplied.insert((piece.section, reloc.offset));
             return;
         }

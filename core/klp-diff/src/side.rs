@@ -4,7 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use elf_index::{Object, SectionId, SymbolId, SymbolKind};
-use klp_checksum::{Program, stem};
+use klp_checksum::{Program, Subject, stem};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::exempt::{is_exempt, is_numbered};
 use crate::users::Users;
@@ -31,10 +32,12 @@ pub struct Item<'d> {
     pub symbol: SymbolId,
     /// Bytes.
     pub size: u64,
-    /// Checksum by [`Rule::Content`](klp_checksum::Rule::Content).
-    pub checksum: Option<u64>,
     /// Whether a compiler numbered its name: a static variable of a function.
     pub is_numbered: bool,
+    /// Whether it was split off a function, and belongs to it.
+    pub is_part: bool,
+    /// XXH3-64 of the stem: what is sorted by it needs few comparisons of names.
+    pub(crate) hash: u64,
 }
 
 /// One of two builds.
@@ -44,25 +47,29 @@ pub struct Side<'o, 'd> {
     files: Vec<&'d str>,
     /// Source file of each symbol: the last file symbol before it.
     file_of: Vec<u32>,
+    subjects: Vec<Subject>,
+    /// Number of the subject whose checksum is that of a symbol; [`NO_SUBJECT`] of one without.
+    subject_of: Vec<u32>,
+    /// Checksum of each subject, as far as it is known.
     checksums: Vec<Option<u64>>,
     items: Vec<Item<'d>>,
     users: Users,
 }
 
 impl<'o, 'd> Side<'o, 'd> {
-    /// Prepares a build from its checksums, one for each subject of the program.
+    /// Prepares a build by its names; checksums are [told](Self::tell) once it is known which are needed.
     #[must_use]
-    pub fn new(
-        program: &Program<'o, 'd>,
-        checksums: impl IntoIterator<Item = (SymbolId, u64)>,
-    ) -> Self {
+    pub fn new(program: &Program<'o, 'd>) -> Self {
         let object = program.object();
         let (files, file_of) = files(object);
+        let subjects = program.subjects().to_vec();
         let mut side = Self {
             object,
             files,
             file_of,
-            checksums: spread(object, checksums),
+            subject_of: subject_of(object, &subjects),
+            checksums: vec![None; subjects.len()],
+            subjects,
             items: Vec::new(),
             users: Users::default(),
         };
@@ -70,6 +77,24 @@ impl<'o, 'd> Side<'o, 'd> {
         let numbered = side.items.iter().filter(|item| item.is_numbered);
         side.users = Users::new(program, numbered.map(|item| item.symbol));
         side
+    }
+
+    /// Tells checksums by [`Rule::Content`](klp_checksum::Rule::Content), each of the symbol of a subject.
+    pub fn tell(&mut self, checksums: impl IntoIterator<Item = (SymbolId, u64)>) {
+        for (symbol, checksum) in checksums {
+            let slot = self
+                .number_of_subject(symbol)
+                .and_then(|at| self.checksums.get_mut(at));
+            if let Some(slot) = slot {
+                *slot = Some(checksum);
+            }
+        }
+    }
+
+    /// The subject whose checksum is that of a symbol: its own, or of another symbol at its place.
+    #[must_use]
+    pub fn subject(&self, symbol: SymbolId) -> Option<Subject> {
+        self.subjects.get(self.number_of_subject(symbol)?).copied()
     }
 
     /// The object.
@@ -98,10 +123,10 @@ impl<'o, 'd> Side<'o, 'd> {
             .unwrap_or_default()
     }
 
-    /// The checksum of a symbol, or of another at its place.
+    /// The checksum of a symbol, or of another at its place, if it has one and was told.
     #[must_use]
     pub fn checksum(&self, symbol: SymbolId) -> Option<u64> {
-        let at = usize::try_from(symbol.0).ok()?;
+        let at = self.number_of_subject(symbol)?;
         self.checksums.get(at).copied().flatten()
     }
 
@@ -115,6 +140,11 @@ impl<'o, 'd> Side<'o, 'd> {
     #[must_use]
     pub fn users_of(&self, symbol: SymbolId) -> &[SymbolId] {
         self.users.of(symbol)
+    }
+
+    fn number_of_subject(&self, symbol: SymbolId) -> Option<usize> {
+        let number = self.subject_of.get(usize::try_from(symbol.0).ok()?)?;
+        (*number != NO_SUBJECT).then(|| usize::try_from(*number).ok())?
     }
 
     fn number_of_file(&self, symbol: SymbolId) -> Option<u32> {
@@ -139,14 +169,16 @@ impl<'o, 'd> Side<'o, 'd> {
             } else {
                 Scope::Global
             };
+            let stem = stem(symbol.name);
             items.push(Item {
-                stem: stem(symbol.name),
+                stem,
                 kind: symbol.kind,
                 scope,
                 symbol: id,
                 size: symbol.size,
-                checksum: self.checksum(id),
                 is_numbered: symbol.is_local() && symbol.is_object() && is_numbered(symbol.name),
+                is_part: symbol.is_func() && is_part(symbol.name),
+                hash: xxh3_64(stem.as_bytes()),
             });
         }
         items
@@ -168,14 +200,14 @@ fn files<'d>(object: &Object<'d>) -> (Vec<&'d str>, Vec<u32>) {
     (names, file_of)
 }
 
-/// Gives the checksum of a subject to every symbol at its place.
-fn spread(
-    object: &Object<'_>,
-    checksums: impl IntoIterator<Item = (SymbolId, u64)>,
-) -> Vec<Option<u64>> {
-    let mut by_symbol = vec![None; object.symbols().len()];
-    for (id, checksum) in checksums {
-        let Some(symbol) = object.symbol(id) else {
+/// A symbol that has no checksum.
+const NO_SUBJECT: u32 = u32::MAX;
+
+/// For each symbol the number of the subject at its place: several symbols of one place, size and kind have one checksum.
+fn subject_of(object: &Object<'_>, subjects: &[Subject]) -> Vec<u32> {
+    let mut numbers = vec![NO_SUBJECT; object.symbols().len()];
+    for (number, subject) in (0_u32..NO_SUBJECT).zip(subjects) {
+        let Some(symbol) = object.symbol(subject.symbol) else {
             continue;
         };
         let section = symbol.place.section().unwrap_or(SectionId(0));
@@ -194,11 +226,17 @@ fn spread(
             }
             if found.size == symbol.size && found.kind == symbol.kind {
                 let at = usize::try_from(other.0).unwrap_or(usize::MAX);
-                if let Some(slot) = by_symbol.get_mut(at) {
-                    *slot = Some(checksum);
+                if let Some(slot) = numbers.get_mut(at) {
+                    *slot = number;
                 }
             }
         }
     }
-    by_symbol
+    numbers
+}
+
+/// Tells whether a compiler split the function off another one.
+fn is_part(name: &str) -> bool {
+    // Most names have no dot, and that is seen faster.
+    name.as_bytes().contains(&b'.') && name.contains(".cold")
 }

@@ -77,6 +77,7 @@ pub(crate) struct SpecialEntries {
 /// Code that is replaced by other code before it runs, as soon as it is loaded.
 #[derive(Clone, Copy, Debug)]
 struct Replacement {
+    entry: Piece,
     replaced: Piece,
     by: Piece,
 }
@@ -161,6 +162,12 @@ impl SpecialEntries {
         found.map(|it| it.by)
     }
 
+    /// The replacement that an entry has, which may be of no bytes.
+    pub(crate) fn replacement_of(&self, entry: Piece) -> Option<Piece> {
+        let found = self.replacements.iter().find(|it| it.entry == entry);
+        found.map(|it| it.by)
+    }
+
     /// Tells whether the code at a place is replaced before it runs.
     pub(crate) fn is_replaced(&self, section: SectionId, offset: u64) -> bool {
         self.replacements
@@ -195,6 +202,7 @@ fn replacement(
         end: start.saturating_add(len),
     };
     Some(Replacement {
+        entry,
         replaced: piece(code, len(replaced_len)?),
         by: piece(place(object, &reloc)?, len(by_len)?),
     })

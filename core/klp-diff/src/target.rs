@@ -64,9 +64,19 @@ pub fn target(object: &Object<'_>, piece: Piece, reloc: &Reloc) -> Target {
     Target::Place {
         section,
         offset,
-        symbol: named,
+        symbol: named.or_else(|| whole(object, section)),
         bias: reloc.addend.wrapping_sub(meant),
     }
+}
+
+/// The variable that has a data section to itself: a place before its first byte or behind its last one is counted from
+/// it, too, as the end of an array is.
+fn whole(object: &Object<'_>, id: SectionId) -> Option<SymbolId> {
+    let section = object.section(id).filter(|section| !section.is_text())?;
+    let first = *object.symbols_in(id).first()?;
+    let symbol = object.symbol(first)?;
+    let is_whole = symbol.value == 0 && symbol.size == section.size;
+    (is_whole && !is_unnamed_symbol(symbol)).then_some(first)
 }
 
 fn meant(object: &Object<'_>, piece: Piece, reloc: &Reloc) -> i64 {

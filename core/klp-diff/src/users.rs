@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use elf_index::SymbolId;
-use klp_checksum::Program;
+use klp_checksum::{PlacesMeant, Program};
 
 /// For each static variable the functions and objects that refer to it.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +41,7 @@ impl Users {
             if !is_there || !section.is_alloc() {
                 continue;
             }
+            let mut places = PlacesMeant::new(object, id);
             for reloc in object.relocs(id).iter() {
                 let place = object.symbol(reloc.symbol);
                 let place = place.and_then(|symbol| symbol.place.section());
@@ -50,7 +51,7 @@ impl Users {
                 if has_variable.get(at) != Some(&true) {
                     continue;
                 }
-                let Some(to) = program.target(id, &reloc) else {
+                let Some(to) = places.target(&reloc) else {
                     continue;
                 };
                 let at = usize::try_from(to.0).unwrap_or(usize::MAX);

@@ -102,7 +102,10 @@ impl<'d> Extractor<'_, '_, 'd> {
                 continue;
             };
             let place = symbol.place.section();
-            let copy = place.and_then(|section| self.layout.locate(section, symbol.value));
+            let copy = place.and_then(|section| match symbol.size {
+                0 => self.layout.locate_end(section, symbol.value),
+                _ => self.layout.locate(section, symbol.value),
+            });
             if let Some((section, value)) = copy {
                 let number = self.image.add_symbol(ImageSymbol {
                     name: Cow::Borrowed(symbol.name),

@@ -15,25 +15,23 @@ use elf_index::{Object, Reloc, SectionId, Symbol, SymbolId};
 use klp_abi::records::{RELOCS_PREFIX, TOMBSTONE_PREFIX};
 use klp_abi::{KlpRelaSection, NameError, RelocRecord, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH};
 use object::Endianness;
-use object::elf::{SHF_ALLOC, SHF_INFO_LINK, SHT_PROGBITS, SHT_RELA};
+use object::elf::{SHF_ALLOC, SHF_INFO_LINK, SHN_LORESERVE, SHT_PROGBITS, SHT_RELA};
 use zerocopy::FromBytes as _;
 
-mod rewrite;
-
-use rewrite::{NewSection, Rewrite};
+use crate::rewrite::{Contents, NewSection, Rewrite};
 
 /// A module that cannot be finished.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
     /// The file is no object.
-    #[error("read the module: {0}")]
+    #[error("read the file: {0}")]
     Object(#[from] elf_index::Error),
     /// Parts of the file lie over each other.
-    #[error("read the finished module: {0}; parts of the file overlap")]
+    #[error("read the finished file: {0}; parts of the file overlap")]
     Overlap(elf_index::Error),
     /// Another byte order than that of any kernel with livepatching built by this format.
-    #[error("read the module: it is big-endian, and records are little-endian")]
+    #[error("read the file: it is big-endian, and records are little-endian")]
     ByteOrder,
     /// There are livepatch relocations already.
     #[error("add livepatch relocations: section {section} has some already")]
@@ -42,7 +40,7 @@ pub enum LinkError {
         section: String,
     },
     /// No symbols.
-    #[error("find symbols: the module has none")]
+    #[error("find symbols: the file has none")]
     NoSymbols,
     /// A section of records is no array of them, or lacks relocations.
     #[error("read record {record} of {section}: {expected}")]
@@ -110,10 +108,11 @@ pub struct Linked {
     pub symbols: usize,
 }
 
-/// A livepatch relocation to be.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    reloc: Reloc,
+/// Livepatch relocations to be, and the object they wait for.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    waits_for: String,
+    relocs: Vec<Reloc>,
 }
 
 /// Makes livepatch relocations of the records of a module.
@@ -148,7 +147,7 @@ pub fn link(file: &[u8]) -> Result<Linked, LinkError> {
             linker.records(id, section.name, waits_for)?;
         }
     }
-    let relocations = linker.groups.values().map(Vec::len).sum();
+    let relocations = linker.groups.values().map(|it| it.relocs.len()).sum();
     let names = linker.symbols.iter().filter(|id| {
         let name = object.symbol(**id).map_or("", |symbol| symbol.name);
         !name.starts_with(TOMBSTONE_PREFIX)
@@ -169,8 +168,8 @@ struct Linker<'o, 'd> {
     rewrite: Rewrite<'d>,
     /// Symbols that the livepatch core resolves, and those that kept places.
     symbols: BTreeSet<SymbolId>,
-    /// By the object they wait for and the section they are of, both in the order of the file.
-    groups: BTreeMap<(String, SectionId), Vec<Entry>>,
+    /// By the section of their records and the section they are of, both in the order of the file.
+    groups: BTreeMap<(SectionId, SectionId), Group>,
 }
 
 impl Linker<'_, '_> {
@@ -205,14 +204,15 @@ impl Linker<'_, '_> {
                 field(8).ok_or_else(|| wrong(number, "a relocation in its second field"))?;
             self.tombstone(name, number, target, offset)?;
             self.symbols.insert(symbol.symbol);
-            let group = (waits_for.to_string(), target);
-            self.groups.entry(group).or_default().push(Entry {
-                reloc: Reloc {
-                    offset,
-                    symbol: symbol.symbol,
-                    kind: record.kind.get(),
-                    addend: symbol.addend,
-                },
+            let group = self.groups.entry((id, target)).or_insert_with(|| Group {
+                waits_for: waits_for.into(),
+                relocs: Vec::new(),
+            });
+            group.relocs.push(Reloc {
+                offset,
+                symbol: symbol.symbol,
+                kind: record.kind.get(),
+                addend: symbol.addend,
             });
         }
         Ok(())
@@ -264,10 +264,10 @@ impl Linker<'_, '_> {
                 .set_symbol_section(symbols, *id, SHN_LIVEPATCH)?;
         }
         let mut added = Vec::new();
-        for ((waits_for, target), entries) in &self.groups {
-            let section = self.object.section(*target);
+        for ((_, target), Group { waits_for, relocs }) in self.groups {
+            let section = self.object.section(target);
             let section = section.map_or("", |section| section.name);
-            let name = KlpRelaSection::new(waits_for, section);
+            let name = KlpRelaSection::new(&waits_for, section);
             let name = name.map_err(|source| LinkError::Name {
                 object: waits_for.clone(),
                 section: section.into(),
@@ -278,10 +278,18 @@ impl Linker<'_, '_> {
                 flags: SHF_ALLOC.0 | SHF_INFO_LINK.0 | SHF_RELA_LIVEPATCH,
                 link: table.0,
                 info: target.0,
-                relocs: entries.iter().map(|entry| entry.reloc).collect(),
+                contents: Contents::Relocs(relocs),
             });
         }
-        self.rewrite.append(&added)
+        // The kernel's loader takes the number of sections from the header alone (`kernel/module/main.c`, v7.3).
+        let count = self.object.sections().len();
+        if count.saturating_add(added.len()) >= usize::from(SHN_LORESERVE) {
+            return Err(LinkError::TooManySections {
+                count,
+                added: added.len(),
+            });
+        }
+        self.rewrite.append(added)
     }
 }
 

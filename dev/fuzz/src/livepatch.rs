@@ -3,14 +3,29 @@
 use elf_index::Object;
 use kernel_symbols::Module;
 use kernel_symbols::module::Phase;
-use klp_checksum::{Program, Rule, Transcript};
+use klp_abi::records::SYM_CHECKSUM_SECTION;
+use klp_checksum::{Program, Rule, Transcript, Unchanged};
 use klp_diff::{Difference, Exports, LinkedPositions, Plan, Side};
-use klp_module::{Change, extract, link};
+use klp_module::{Change, extract, link, with_checksums};
 
 use crate::elf_seeds;
 
 /// Where modules begin; no answer depends on it.
 const BASE: u64 = 0xffff_ffff_c000_0000;
+
+/// An object with the checksums of an object can be read, and has all of them.
+fn checked(bytes: &[u8], object: &Object<'_>) {
+    let symbols = object.symbols_with_ids().map(|(id, _)| (id, 1));
+    if let Ok(Some(made)) = with_checksums(bytes, symbols) {
+        let made = Object::parse(&made);
+        let found = made
+            .as_ref()
+            .ok()
+            .and_then(|made| made.section_named(SYM_CHECKSUM_SECTION));
+        let len = found.map(|(_, section)| section.data.len());
+        assert_eq!(len, Some(object.symbols().len() * 16));
+    }
+}
 
 /// A damaged object is compared with the good one, both ways, and its module is planned.
 pub(crate) fn compared_objects(bytes: &[u8]) {
@@ -18,10 +33,12 @@ pub(crate) fn compared_objects(bytes: &[u8]) {
     let (Ok(good), Ok(damaged)) = (Object::parse(&good), Object::parse(bytes)) else {
         return;
     };
+    checked(bytes, &damaged);
     for (before, after) in [(&good, &damaged), (&damaged, &good)] {
-        let (Some((_, before)), Some((program, after))) = (side(before), side(after)) else {
+        let (Some((old, before)), Some((program, after))) = (side(before), side(after)) else {
             return;
         };
+        unchanged(&old, &program);
         let Ok(twins) = klp_diff::correlate(&before, &after) else {
             return;
         };
@@ -42,6 +59,23 @@ pub(crate) fn compared_objects(bytes: &[u8]) {
     }
 }
 
+/// What is said to be unchanged has one transcript.
+fn unchanged(before: &Program<'_, '_>, after: &Program<'_, '_>) {
+    let unchanged = Unchanged::new(before, after);
+    let (mut old, mut new) = (Transcript::new(), Transcript::new());
+    for (one, two) in before.subjects().iter().zip(after.subjects()) {
+        if !unchanged.has(*one, *two) {
+            continue;
+        }
+        let done = (
+            before.transcribe(*one, Rule::Content, &mut old),
+            after.transcribe(*two, Rule::Content, &mut new),
+        );
+        assert_eq!(done, (Ok(()), Ok(())));
+        assert_eq!(old.checksum(), new.checksum());
+    }
+}
+
 fn side<'o, 'd>(object: &'o Object<'d>) -> Option<(Program<'o, 'd>, Side<'o, 'd>)> {
     let program = Program::new(object).ok()?;
     let mut transcript = Transcript::new();
@@ -53,7 +87,8 @@ fn side<'o, 'd>(object: &'o Object<'d>) -> Option<(Program<'o, 'd>, Side<'o, 'd>
                 .then(|| (subject.symbol, transcript.checksum())),
         );
     }
-    let side = Side::new(&program, sums);
+    let mut side = Side::new(&program);
+    side.tell(sums);
     Some((program, side))
 }
 

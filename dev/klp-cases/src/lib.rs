@@ -1,9 +1,11 @@
 //! What the kernel's own tool says about an object: the checksums that `objtool klp checksum` leaves in it.
 
 mod guest;
+mod meaning;
 mod source;
 
 pub use guest::{Answers, Guest};
+pub use meaning::Meaning;
 pub use source::{Edit, Sources};
 
 use elf_index::{Object, SymbolId};

@@ -248,12 +248,9 @@ fn bench_klp(runs: usize) -> Result<()> {
     prerequisites::ensure(&[Purpose::Kernel])?;
     let workspace = Workspace::load()?;
     let kernel = build_flavour(KernelSeries::V7_3, Flavour::Livepatch, Freshness::Cached)?;
-    let Some(files) = kernel.livepatch() else {
-        bail!("{} lost its livepatch files", kernel.folder.display());
-    };
     let klp = optimised(&workspace, "klp")?;
     let folder = workspace.target.join("xtask-logs").join("bench-klp");
-    bench::klp(&klp, &files, runs, &folder)
+    bench::klp(&klp, &kernel, runs, &folder)
 }
 
 fn bench_initrd(runs: usize) -> Result<()> {

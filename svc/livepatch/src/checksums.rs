@@ -1,7 +1,7 @@
 //! The checksums of everything in an object, on every core.
 
 use elf_index::SymbolId;
-use klp_checksum::{Error, Program, Rule, Transcript};
+use klp_checksum::{Error, Program, Rule, Subject, Transcript};
 use rayon::prelude::*;
 
 /// Subjects that one task takes: enough that starting it costs nothing beside them.
@@ -22,8 +22,16 @@ pub struct Checksum {
 ///
 /// The first [`Error`] of any symbol.
 pub fn checksums(program: &Program<'_, '_>, rule: Rule) -> Result<Vec<Checksum>, Error> {
-    let chunks: Vec<Vec<Checksum>> = program
-        .subjects()
+    checksums_of(program, program.subjects(), rule)
+}
+
+/// Computes the checksums of some subjects, in their order.
+pub(crate) fn checksums_of(
+    program: &Program<'_, '_>,
+    subjects: &[Subject],
+    rule: Rule,
+) -> Result<Vec<Checksum>, Error> {
+    let chunks: Vec<Vec<Checksum>> = subjects
         .par_chunks(CHUNK)
         .map_init(Transcript::new, |transcript, subjects| {
             let each = subjects.iter().map(|subject| {

@@ -45,6 +45,11 @@ pub fn refusal(refusal: Refusal, found: &Comparison<'_, '_>) -> String {
              be put in its place\n  hint: change its callers instead",
             after(id)
         ),
+        Refusal::FunctionNotTold { after: id } => format!(
+            "{}: there are several functions of this name but for what the compiler numbered, and which of the old ones it was \
+             cannot be told: they would go on being called\n  hint: change fewer of them at once, or make them noinline",
+            after(id)
+        ),
         Refusal::StateLost { after: id, user } => format!(
             "{}: {} would start with a fresh copy of this static variable; which of the old ones is meant cannot be told\n  \
              hint: give it a name of its own in both versions, or keep the state in a shadow variable",

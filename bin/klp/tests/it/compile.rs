@@ -92,7 +92,7 @@ impl Workshop {
 
     fn compile(&self, name: &str, extension: &str, source: &str, options: &[&str]) -> PathBuf {
         // The name of the source is in the object; that of a patched one must be the same.
-        let (folder, stem) = name.split_once('/').unwrap_or(("", name));
+        let (folder, stem) = name.rsplit_once('/').unwrap_or(("", name));
         let folder = self.path(folder);
         fs::create_dir_all(&folder).unwrap();
         let input = folder.join(stem).with_extension(extension);

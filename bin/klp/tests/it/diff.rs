@@ -191,6 +191,110 @@ fn state_that_cannot_be_told_apart_is_refused() {
     assert!(refused.count() >= 1, "{lines:?}");
 }
 
+/// Functions of the given names, each with a section and a number of its own, and who calls them.
+fn numbered_functions(functions: &[(&str, u32)]) -> String {
+    let mut text = "\t.file \"unit.c\"\n".to_owned();
+    for (name, number) in functions {
+        write!(
+            text,
+            "\t.section .text.{name},\"ax\"\n\t.globl {name}\n\t.type {name},@function\n{name}:\n\tcall __fentry__\n\
+             \tmov ${number}, %eax\n\tret\n\t.size {name},.-{name}\n"
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn diff_of_functions(before: &[(&str, u32)], after: &[(&str, u32)]) -> (i32, Vec<String>) {
+    let workshop = Workshop::new();
+    let before = workshop.asm("before/unit", &numbered_functions(before));
+    let after = workshop.asm("after/unit", &numbered_functions(after));
+    let output = klp([
+        "diff".as_ref(),
+        "--removed".as_ref(),
+        before.as_os_str(),
+        after.as_os_str(),
+    ]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().map(str::to_owned).collect();
+    (output.status.code().unwrap(), lines)
+}
+
+/// Link-time optimisation numbers the functions of a file, and gives a changed file another number.
+#[test]
+fn functions_of_a_changed_lto_module_are_known_by_their_siblings() {
+    let before = [
+        ("f.llvm.11", 1),
+        ("f.llvm.22", 2),
+        ("f.llvm.33", 3),
+        ("g.llvm.22", 9),
+        ("h.llvm.33", 9),
+    ];
+    // Two modules changed, and are in another order.
+    let after = [
+        ("h.llvm.88", 9),
+        ("f.llvm.11", 1),
+        ("f.llvm.77", 5),
+        ("f.llvm.88", 4),
+        ("g.llvm.77", 9),
+    ];
+    let (code, lines) = diff_of_functions(&before, &after);
+    let mut lines = lines;
+    lines.sort();
+    assert_eq!(
+        (code, lines),
+        (
+            0,
+            vec![
+                "changed function f.llvm.77".to_owned(),
+                "changed function f.llvm.88".to_owned()
+            ]
+        )
+    );
+}
+
+/// What the compiler split off and numbered anew: the one that is left changed, and of two it cannot be told.
+#[test]
+fn of_several_numbered_functions_one_may_change() {
+    let before = [("f.part.0", 1), ("f.part.1", 2), ("f.part.2", 3)];
+    let (code, lines) = diff_of_functions(
+        &before,
+        &[("f.part.0", 3), ("f.part.1", 7), ("f.part.2", 1)],
+    );
+    assert_eq!(
+        (code, lines),
+        (0, vec!["changed function f.part.1".to_owned()])
+    );
+    let (code, lines) = diff_of_functions(
+        &before,
+        &[("f.part.0", 8), ("f.part.1", 7), ("f.part.2", 1)],
+    );
+    assert_eq!(code, 3);
+    let refused = lines
+        .iter()
+        .filter(|line| line.starts_with("REFUSED f.part."));
+    assert_eq!(refused.count(), 2, "{lines:?}");
+}
+
+/// Pointers of `tracepoint_string()`: several in a function, in a section of variables that nobody writes. The same two
+/// variables elsewhere might be swapped.
+#[test]
+fn constants_of_one_function_are_told_apart_by_their_contents_and_state_is_not() {
+    let source = |section: &str, step: &str| {
+        format!(
+            "void told(const char *);\n\
+             int f(int n) {{ {{ static const char *volatile v SECTION = \"one\"; told(v); }}\n\
+             {{ static const char *volatile v SECTION = \"two\"; told(v); }} return n + {step}; }}"
+        )
+        .replace("SECTION", section)
+    };
+    let strings = "__attribute__((section(\"__tracepoint_str\")))";
+    let (code, lines) = diff(&source(strings, "1"), &source(strings, "2"));
+    assert_eq!((code, lines.len()), (0, 1), "{lines:?}");
+    let (code, lines) = diff(&source("", "1"), &source("", "2"));
+    assert_eq!(code, 3, "{lines:?}");
+}
+
 #[test]
 fn every_refusal_is_listed_at_once() {
     let source = "

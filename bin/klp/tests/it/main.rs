@@ -10,5 +10,6 @@ mod compile;
 mod diff;
 mod kpatch_objects;
 mod module;
+mod objtool;
 mod show;
 mod verify;

@@ -176,6 +176,45 @@ fn what_nobody_knows_about_the_inside_of_a_function_is_refused() {
     );
 }
 
+/// The end of an array is counted from the array, and a variable of no bytes is one.
+#[test]
+fn the_end_of_a_variable_and_a_variable_of_no_bytes_are_understood() {
+    let behind = "\t.section .data.array,\"aw\"\n\t.type array,@object\narray:\n\t.quad 1, 2\n\t.size array,16\n\
+                  \t.section .bss.__key.0,\"aw\",@nobits\n\t.type __key.0,@object\n__key.0:\n\t.size __key.0,0\n";
+    let change = |number: u32| {
+        source(
+            &format!("\tmov ${number}, %eax\n\tcmp $array+16, %rax\n\tmov $__key.0, %edi"),
+            behind,
+        )
+    };
+    let workshop = Workshop::new();
+    let (output, out) = diff(&workshop, &change(1), &change(2));
+    assert!(output.status.success(), "{}", text(&output));
+    let found = relocs(&out, ".text.f");
+    let tombstone = ".klp.tombstone..klp.sym.own.array,0".to_owned();
+    assert!(found.contains(&(12, tombstone, 16)), "{found:?}");
+    assert!(
+        found.contains(&(17, ".bss.__key.0".to_owned(), 0)),
+        "{found:?}"
+    );
+}
+
+/// Where a replacement of no bytes would be, the replacement of another function begins.
+#[test]
+fn an_alternative_of_no_bytes_takes_nothing_along() {
+    let behind = "\t.section .text.other,\"ax\"\n\t.type other,@function\nother:\n7:\tjmp 7b\n\t.size other,.-other\n\
+                  \t.section .altinstructions,\"a\"\n\t.long 2b - .\n\t.long 6f - .\n\t.long 7\n\t.byte 2, 0\n\
+                  \t.long 7b - .\n\t.long 6f - .\n\t.long 7\n\t.byte 2, 2\n\
+                  \t.section .altinstr_replacement,\"ax\"\n6:\tmov %eax, %ecx\n\t.previous\n";
+    let change = |number: u32| source(&format!("\tmov ${number}, %eax\n2:\tnop\n\tnop"), behind);
+    let workshop = Workshop::new();
+    let (output, out) = diff(&workshop, &change(1), &change(2));
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(bytes(&out, ".altinstructions").len(), 14);
+    assert_eq!(bytes(&out, ".altinstr_replacement"), [0_u8; 0]);
+    assert_eq!(relocs(&out, ".altinstructions").len(), 1);
+}
+
 #[test]
 fn a_key_of_the_patched_module_is_refused() {
     refused(

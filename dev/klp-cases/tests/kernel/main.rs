@@ -1,8 +1,10 @@
-//! Checksums of a kernel built for livepatching and of its modules, beside `objtool` from the same source.
+//! A kernel built for livepatching and its modules, beside `objtool` from the same source.
 #![expect(
     clippy::unwrap_used,
     reason = "a test; clippy sees through #[cfg(test)] only"
 )]
+
+mod vmlinux;
 
 use std::collections::BTreeMap;
 use std::fs;
