@@ -49,8 +49,8 @@ pub struct Build {
     pub replace: Replace,
     /// Where the module goes.
     pub output: PathBuf,
-    /// Folder for copies of the compared objects, `OBJECT.orig.o` and `OBJECT.patched.o`, and of the module before its
-    /// livepatch relocations are made, `NAME.unfinished.ko`.
+    /// Folder for copies of the compared objects, `OBJECT.orig.o` and `OBJECT.patched.o`, of what is compiled of each source
+    /// file, below `orig/` and `patched/`, and of the module before its livepatch relocations are made, `NAME.unfinished.ko`.
     pub keep: Option<PathBuf>,
 }
 
@@ -150,6 +150,7 @@ impl Build {
             let pair = kbuild.pair(name, units)?;
             if let Some(folder) = &self.keep {
                 pair.keep(name, folder)?;
+                kbuild.keep(units, folder)?;
             }
             parts.extend(self.part(name, &pair, &mut built)?);
         }

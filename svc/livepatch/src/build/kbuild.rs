@@ -194,6 +194,18 @@ impl Kbuild {
         })
     }
 
+    /// Copies both builds of each unit below a folder.
+    pub(super) fn keep(&self, units: &[Unit], folder: &Path) -> Result<(), Error> {
+        for (side, name) in [(Side::Original, "orig"), (Side::Patched, "patched")] {
+            for unit in units {
+                let kept = unit.object(&folder.join(name));
+                create(kept.parent().unwrap_or(folder))?;
+                copy(&unit.object(&self.objects_of(side)), &kept)?;
+            }
+        }
+        Ok(())
+    }
+
     /// An empty folder for a module.
     pub(super) fn module_folder(&self) -> Result<PathBuf, Error> {
         let folder = self.folder.join("module");
