@@ -1,9 +1,11 @@
 //! What the kernel's own tool says about an object: the checksums that `objtool klp checksum` leaves in it.
 
 mod guest;
+mod objtool;
 mod source;
 
 pub use guest::{Answers, Guest};
+pub use objtool::{Objtool, Outcome, Verdict};
 pub use source::{Edit, Sources};
 
 use elf_index::{Object, SymbolId};

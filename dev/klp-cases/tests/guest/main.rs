@@ -8,10 +8,11 @@
 use std::path::{Path, PathBuf};
 
 use kernel_build::{Flavour, Kernel, KernelSeries, LivepatchFiles};
-use klp_cases::{Answers, Edit, Guest, Sources};
+use klp_cases::{Answers, Edit, Guest, Objtool, Sources};
 use livepatch::{Build, Built, Replace};
 
 mod cases;
+mod gaps;
 mod objtool;
 mod refused;
 mod verification;
@@ -90,6 +91,20 @@ impl Lab {
     fn unlinked(&self, name: &str) -> PathBuf {
         let kept = self.folder.path().join(name);
         kept.join(format!("{name}.unfinished.ko"))
+    }
+
+    /// The kernel's own tool.
+    fn objtool(&self) -> Objtool {
+        Objtool {
+            program: self.files.objtool.clone(),
+            vmlinux: self.files.vmlinux.clone(),
+            symvers: self.files.module_symvers.clone(),
+        }
+    }
+
+    /// A folder that is gone when the lab is.
+    fn new_folder(&self) -> PathBuf {
+        tempfile::tempdir_in(self.folder.path()).unwrap().keep()
     }
 
     fn boot(&self, guest: Guest) -> Answers {
