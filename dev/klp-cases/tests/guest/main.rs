@@ -13,8 +13,10 @@ use livepatch::{Build, Built, Replace};
 
 mod cases;
 mod gaps;
+mod history;
 mod objtool;
 mod refused;
+mod sets;
 mod verification;
 
 /// When set, what is missing fails a test instead of skipping it: for continuous integration.
@@ -105,6 +107,18 @@ impl Lab {
     /// A folder that is gone when the lab is.
     fn new_folder(&self) -> PathBuf {
         tempfile::tempdir_in(self.folder.path()).unwrap().keep()
+    }
+
+    /// The source of another series, whose kernel is in the cache; `None` skips.
+    fn source_of(&self, series: KernelSeries) -> Option<PathBuf> {
+        match kernel_build::locate(series) {
+            Ok(kernel) => Some(kernel.source),
+            Err(missing) => {
+                assert!(std::env::var_os(REQUIRE).is_none(), "{missing}");
+                eprintln!("skipped: {missing}");
+                None
+            }
+        }
     }
 
     fn boot(&self, guest: Guest) -> Answers {

@@ -7,10 +7,12 @@ use std::process::Command;
 
 use elf_index::{Object, SymbolPlace};
 use klp_cases::{Outcome, Verdict};
+use klp_checksum::Reason;
 use livepatch::{Input, Replace};
 
 use crate::Lab;
 use crate::cases::CASES;
+use crate::sets::Sets;
 
 /// What an object means: for each section its bytes, and for each place where it leads.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -117,6 +119,17 @@ fn the_object_of_a_change_is_that_of_objtool_but_where_that_drops_something() {
         assert!(built.refusals.is_empty(), "{}", case.name);
         let pair = lab.folder.path().join(case.name);
         let (ours, theirs) = (of_ours(&lab, &pair), of_objtool(&lab, &pair));
+        let side = |side: &str| pair.join(format!("vmlinux.{side}.o"));
+        let sets = Sets::of(&side("orig"), &side("patched"), theirs.clone());
+        assert_eq!(sets.ours, sets.theirs_without_gaps(), "{}", case.name);
+        // The strings that a table without a counterpart leads to.
+        let gaps: &[_] = match case.name {
+            "switch-table" => &[("show_initstate", Reason::String)],
+            _ => &[],
+        };
+        let found = sets.gaps.iter();
+        let found: Vec<(&str, Reason)> = found.map(|(name, it)| (name.as_str(), *it)).collect();
+        assert_eq!(found, gaps, "{}", case.name);
         match (case.name, &theirs.outcome) {
             // No instruction changed.
             ("switch-table", Outcome::Nothing) => {}
