@@ -12,6 +12,8 @@ use kernel_symbols::klp::Severity;
 use crate::error::Error;
 use crate::verification::Verification;
 
+mod affected;
+mod includes;
 mod kbuild;
 mod lines;
 mod module;
@@ -22,6 +24,7 @@ mod work_tree;
 
 pub use refusal::Refusal;
 
+use affected::Affected;
 use kbuild::Kbuild;
 use objects::Unit;
 use work_tree::WorkTree;
@@ -47,6 +50,8 @@ pub struct Build {
     pub name: String,
     /// Whether it replaces every livepatch before it, or is added to them.
     pub replace: Replace,
+    /// Most objects that are compiled since they may read a file of the patches.
+    pub max_readers: usize,
     /// Where the module goes.
     pub output: PathBuf,
     /// Folder for copies of the compared objects, `OBJECT.orig.o` and `OBJECT.patched.o`, of what is compiled of each source
@@ -83,6 +88,13 @@ pub enum Step {
         /// How many.
         compiled: usize,
     },
+    /// Objects that read a header of the patches, or another file of them; they are compared, too.
+    Readers {
+        /// How many do.
+        objects: usize,
+        /// How many might have.
+        compiled: usize,
+    },
     /// An object is compared.
     Compare {
         /// `vmlinux`, or a module.
@@ -112,6 +124,7 @@ impl Build {
         let texts = self.texts()?;
         let touched = patch::touched(&texts);
         built.refusals.extend(refusal::paths(&touched));
+        built.refusals.extend(refusal::nothing(&touched));
         if built.refusals.is_empty() {
             let new = refusal::new_files(&touched, &self.kernel_tree);
             built.refusals.extend(new);
@@ -126,13 +139,19 @@ impl Build {
         })?;
         let source = kbuild.source();
         let mut tree = WorkTree::new(kbuild.tree(), &source);
-        let units = objects::units(&touched);
+        let affected = Affected::of(self, &kbuild.includes()?, &touched, &config)?;
+        if !affected.refusals.is_empty() {
+            built.refusals = affected.refusals;
+            return Ok(built);
+        }
+        let mut units = [&affected.named[..], &affected.readers].concat();
         let missing = kbuild.missing_originals(&units);
         tell_fn(Step::Original {
             compiled: missing.len(),
             cached: units.len().saturating_sub(missing.len()),
         });
         kbuild.compile_originals(&missing)?;
+        let generated = kbuild.generated()?;
         tell_fn(Step::Apply);
         tree.apply(&self.patches, &touched)?;
         tell_fn(Step::Patched {
@@ -140,7 +159,25 @@ impl Build {
         });
         let patched = kbuild.compile_patched(&units);
         tree.restore()?;
+        if let Some(file) = changed(&generated, &kbuild.generated()?) {
+            kbuild.spoil()?;
+            built.refusals.push(Refusal::Generated { file });
+            return Ok(built);
+        }
         patched?;
+        if !affected.readers.is_empty() {
+            let mut reading = Vec::new();
+            for unit in &affected.readers {
+                if kbuild.has_read(unit, &affected.read)? {
+                    reading.push(unit.clone());
+                }
+            }
+            tell_fn(Step::Readers {
+                objects: reading.len(),
+                compiled: affected.readers.len(),
+            });
+            units = [affected.named, reading].concat();
+        }
         let objects = kbuild.objects(&units)?;
         let mut parts = Vec::new();
         for (name, units) in &objects {
@@ -240,6 +277,14 @@ impl Build {
 
 /// Objects of the kernel with the units of them that a patch touches.
 type Objects = BTreeMap<String, Vec<Unit>>;
+
+/// The first header that is not what it was.
+fn changed(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Option<String> {
+    let new = after
+        .iter()
+        .find(|(file, sum)| before.get(*file) != Some(sum));
+    new.map(|(file, _)| file.clone())
+}
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|source| Error::Read {

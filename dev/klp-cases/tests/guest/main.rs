@@ -78,6 +78,7 @@ impl Lab {
             cache: self.kernel.folder.join("klp"),
             name: name.to_owned(),
             replace,
+            max_readers: 64,
             output: output.clone(),
             keep: Some(self.folder.path().join(name)),
         };
