@@ -41,8 +41,8 @@ impl Affected {
             readers.headers.retain(|file| !is_rust(file));
             readers.sources.retain(|file| !is_rust(file));
         }
-        affected.refusals.extend(refusal::readers(&readers));
         let known = Known::of(build)?;
+        let refused = refusal::readers(&readers);
         let mut sources = readers.sources;
         let is_included = |file: &String| !includes.readers(&[file.as_str()]).sources.is_empty();
         // What others include is compiled alone as well only if a makefile says so.
@@ -50,7 +50,6 @@ impl Affected {
             known.has(file) && (!is_included(file) || has_rule(&build.kernel_tree, file))
         };
         sources.retain(|file| !refusal::is_of_the_build(file) && is_compiled(file));
-        affected.refusals.extend(refusal::paths(&sources));
         let (read, named): (BTreeSet<String>, BTreeSet<String>) = touched
             .iter()
             .cloned()
@@ -62,12 +61,15 @@ impl Affected {
             .retain(|unit| !affected.named.contains(unit));
         affected.read = read;
         affected.read.extend(named);
-        if affected.readers.len() > build.max_readers && affected.refusals.is_empty() {
+        if affected.readers.len() > build.max_readers {
             affected.refusals.push(Refusal::TooBroad {
                 files: touched.iter().cloned().collect(),
                 objects: affected.readers.len(),
                 maximum: build.max_readers,
             });
+        } else {
+            affected.refusals.extend(refused);
+            affected.refusals.extend(refusal::paths(&sources));
         }
         Ok(affected)
     }

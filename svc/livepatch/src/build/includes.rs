@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::refusal;
 use crate::error::Error;
 
 /// Folders whose files are not compiled for the kernel that runs: programs of the host, and what ran before the kernel.
@@ -200,6 +201,10 @@ impl Includes {
             if beside.is_some_and(|path| self.roots.iter().any(|root| root.join(&path).exists())) {
                 return false;
             }
+        }
+        // Programs of the build read the headers of the host.
+        if refusal::is_of_the_build(from) && !mention.path.contains('/') {
+            return false;
         }
         let tail = mention
             .path
