@@ -2,6 +2,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::panic,
     reason = "a test; clippy sees through #[cfg(test)] only"
 )]
 
