@@ -13,7 +13,7 @@ use crate::diff::REFUSED;
 
 /// Builds a livepatch module from source patches
 ///
-/// Only the C files that the patches touch are compiled, before and after: the kernel is not. The tree is never written to.
+/// Only the C files that the patches touch, or that read what they touch, are compiled, before and after: the kernel is not. The tree is never written to.
 /// The exit code is 0 when the module was written, 3 when something cannot be livepatched (all of it is listed) or nothing
 /// changed, and 1 when something failed.
 #[derive(Debug, clap::Args)]
@@ -54,9 +54,13 @@ pub(crate) struct Build {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Keep the compared objects in this folder, for klp diff and klp explain
+    /// Keep the compared objects in this folder, of each source file below orig and patched, for klp diff and klp explain
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
+
+    /// Compile up to so many objects that the patches do not name, since they may read a header of them
+    #[arg(long, value_name = "OBJECTS", default_value_t = 64)]
+    max_readers: usize,
 
     /// Keep the livepatches that are loaded already, instead of replacing them
     #[arg(long)]
@@ -106,6 +110,7 @@ impl Build {
             } else {
                 Replace::All
             },
+            max_readers: self.max_readers,
             output,
             keep: self.keep.clone(),
         })
@@ -142,6 +147,9 @@ fn words(step: &Step) -> String {
         }
         Step::Apply => "apply the patches".to_owned(),
         Step::Patched { compiled } => format!("compile {compiled} patched objects"),
+        Step::Readers { objects, compiled } => {
+            format!("{objects} of {compiled} objects that might read a file of the patches do")
+        }
         Step::Compare { object } => format!("compare {object}"),
         Step::Module => "build the module".to_owned(),
         _ => format!("{step:?}"),

@@ -2,10 +2,12 @@
 
 mod guest;
 mod meaning;
+mod objtool;
 mod source;
 
 pub use guest::{Answers, Guest};
 pub use meaning::Meaning;
+pub use objtool::{Objtool, Outcome, Verdict};
 pub use source::{Edit, Sources};
 
 use elf_index::{Object, SymbolId};

@@ -9,6 +9,7 @@
 //! | `unload NAME` | `ok`, or the error of `delete_module` |
 //! | `show PATH` | each line of the file, or the error of reading it |
 //! | `put VALUE PATH` | `ok`, or the error of writing it |
+//! | `machine` | what the kernel calls the machine, as `uname -m` prints it |
 //! | `settle` | `ok` when no livepatch is in transition |
 //!
 //! Then the machine starts again, which ends QEMU (`-no-reboot`).
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::mount::{MountFlags, mount};
-use rustix::system::{RebootCommand, delete_module, finit_module, reboot};
+use rustix::system::{RebootCommand, delete_module, finit_module, reboot, uname};
 
 /// What is to be done, a step a line.
 const LIST: &str = "/steps";
@@ -77,6 +78,9 @@ fn answer(step: &str) -> Result<String> {
         (Some("unload"), Some(name), None) => delete_module(&CString::new(name)?, 0)?,
         (Some("show"), Some(path), None) => return Ok(fs::read_to_string(path)?),
         (Some("put"), Some(value), Some(path)) => fs::write(path, value)?,
+        (Some("machine"), None, None) => {
+            return Ok(uname().machine().to_string_lossy().into_owned());
+        }
         (Some("settle"), None, None) => settle()?,
         _ => bail!("a step that is not known"),
     }

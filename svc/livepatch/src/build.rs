@@ -3,7 +3,7 @@
 //! Only the objects that a patch touches are compiled, before and after: not the kernel. What the kernel was linked to is
 //! taken from its files, and each original object must fit them, or nothing is built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,8 @@ use kernel_symbols::klp::Severity;
 use crate::error::Error;
 use crate::verification::Verification;
 
+mod affected;
+mod includes;
 mod kbuild;
 mod lines;
 mod module;
@@ -22,6 +24,7 @@ mod work_tree;
 
 pub use refusal::Refusal;
 
+use affected::Affected;
 use kbuild::Kbuild;
 use objects::Unit;
 use work_tree::WorkTree;
@@ -47,10 +50,12 @@ pub struct Build {
     pub name: String,
     /// Whether it replaces every livepatch before it, or is added to them.
     pub replace: Replace,
+    /// Most objects that are compiled since they may read a file of the patches.
+    pub max_readers: usize,
     /// Where the module goes.
     pub output: PathBuf,
-    /// Folder for copies of the compared objects, `OBJECT.orig.o` and `OBJECT.patched.o`, and of the module before its
-    /// livepatch relocations are made, `NAME.unfinished.ko`.
+    /// Folder for copies of the compared objects, `OBJECT.orig.o` and `OBJECT.patched.o`, of what is compiled of each source
+    /// file, below `orig/` and `patched/`, and of the module before its livepatch relocations are made, `NAME.unfinished.ko`.
     pub keep: Option<PathBuf>,
 }
 
@@ -83,6 +88,13 @@ pub enum Step {
         /// How many.
         compiled: usize,
     },
+    /// Objects that read a header of the patches, or another file of them; they are compared, too.
+    Readers {
+        /// How many do.
+        objects: usize,
+        /// How many might have.
+        compiled: usize,
+    },
     /// An object is compared.
     Compare {
         /// `vmlinux`, or a module.
@@ -109,14 +121,8 @@ impl Build {
     /// [`Error`]: something failed, and nothing was decided. Whatever cannot be livepatched is in [`Built::refusals`].
     pub fn run(&self, tell_fn: &mut dyn FnMut(Step)) -> Result<Built, Error> {
         let mut built = Built::default();
-        let texts = self.texts()?;
-        let touched = patch::touched(&texts);
-        built.refusals.extend(refusal::paths(&touched));
-        if built.refusals.is_empty() {
-            let new = refusal::new_files(&touched, &self.kernel_tree);
-            built.refusals.extend(new);
-        }
-        built.refusals.extend(refusal::name(&self.name));
+        let touched = patch::touched(&self.texts()?);
+        built.refusals = self.refused(&touched);
         if !built.refusals.is_empty() {
             return Ok(built);
         }
@@ -124,23 +130,18 @@ impl Build {
         let kbuild = Kbuild::open(&self.kernel_tree, &config, &self.cache, &mut || {
             tell_fn(Step::Prepare);
         })?;
-        let source = kbuild.source();
-        let mut tree = WorkTree::new(kbuild.tree(), &source);
-        let units = objects::units(&touched);
-        let missing = kbuild.missing_originals(&units);
-        tell_fn(Step::Original {
-            compiled: missing.len(),
-            cached: units.len().saturating_sub(missing.len()),
-        });
-        kbuild.compile_originals(&missing)?;
-        tell_fn(Step::Apply);
-        tree.apply(&self.patches, &touched)?;
-        tell_fn(Step::Patched {
-            compiled: units.len(),
-        });
-        let patched = kbuild.compile_patched(&units);
-        tree.restore()?;
-        patched?;
+        let affected = Affected::of(self, &kbuild.includes()?, &touched, &config)?;
+        if !affected.refusals.is_empty() {
+            built.refusals = affected.refusals;
+            return Ok(built);
+        }
+        let units = match self.compile(&kbuild, affected, &touched, tell_fn)? {
+            Compiled::Units(units) => units,
+            Compiled::Refused(refusal) => {
+                built.refusals.push(refusal);
+                return Ok(built);
+            }
+        };
         let objects = kbuild.objects(&units)?;
         let mut parts = Vec::new();
         for (name, units) in &objects {
@@ -150,6 +151,7 @@ impl Build {
             let pair = kbuild.pair(name, units)?;
             if let Some(folder) = &self.keep {
                 pair.keep(name, folder)?;
+                kbuild.keep(units, folder)?;
             }
             parts.extend(self.part(name, &pair, &mut built)?);
         }
@@ -165,6 +167,67 @@ impl Build {
             crate::write_whole(&self.output, &read(&path)?)?;
         }
         Ok(built)
+    }
+
+    /// What can be told from the names of files.
+    fn refused(&self, touched: &BTreeSet<String>) -> Vec<Refusal> {
+        let mut refusals = refusal::paths(touched);
+        refusals.extend(refusal::nothing(touched));
+        if refusals.is_empty() {
+            refusals.extend(refusal::new_files(touched, &self.kernel_tree));
+        }
+        refusals.extend(refusal::name(&self.name));
+        refusals
+    }
+
+    /// Compiles both builds of everything that the patches change.
+    fn compile(
+        &self,
+        kbuild: &Kbuild,
+        affected: Affected,
+        touched: &BTreeSet<String>,
+        tell_fn: &mut dyn FnMut(Step),
+    ) -> Result<Compiled, Error> {
+        let units = [&affected.named[..], &affected.readers].concat();
+        let missing = kbuild.missing_originals(&units);
+        tell_fn(Step::Original {
+            compiled: missing.len(),
+            cached: units.len().saturating_sub(missing.len()),
+        });
+        kbuild.compile_originals(&missing)?;
+        let generated = kbuild.generated()?;
+        let source = kbuild.source();
+        let mut tree = WorkTree::new(kbuild.tree(), &source);
+        tell_fn(Step::Apply);
+        tree.apply(&self.patches, touched)?;
+        tell_fn(Step::Patched {
+            compiled: units.len(),
+        });
+        let patched = kbuild.compile_patched(&units);
+        // As long as the patches are there, a build that is killed has the tree prepared anew by the next.
+        let other = changed(&generated, &kbuild.generated()?);
+        if other.is_some() {
+            kbuild.spoil()?;
+        }
+        tree.restore()?;
+        if let Some(file) = other {
+            return Ok(Compiled::Refused(Refusal::Generated { file }));
+        }
+        patched?;
+        if affected.readers.is_empty() {
+            return Ok(Compiled::Units(units));
+        }
+        let mut reading = Vec::new();
+        for unit in &affected.readers {
+            if kbuild.has_read(unit, &affected.read)? {
+                reading.push(unit.clone());
+            }
+        }
+        tell_fn(Step::Readers {
+            objects: reading.len(),
+            compiled: affected.readers.len(),
+        });
+        Ok(Compiled::Units([affected.named, reading].concat()))
     }
 
     /// What the kernel would refuse of the module.
@@ -239,6 +302,21 @@ impl Build {
 
 /// Objects of the kernel with the units of them that a patch touches.
 type Objects = BTreeMap<String, Vec<Unit>>;
+
+/// What came of compiling.
+enum Compiled {
+    /// What is to be compared.
+    Units(Vec<Unit>),
+    Refused(Refusal),
+}
+
+/// The first header that is not what it was.
+fn changed(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Option<String> {
+    let new = after
+        .iter()
+        .find(|(file, sum)| before.get(*file) != Some(sum));
+    new.map(|(file, _)| file.clone())
+}
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|source| Error::Read {

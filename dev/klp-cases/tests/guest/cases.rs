@@ -313,6 +313,50 @@ fn a_module_is_patched_when_it_comes() {
     assert_eq!(versions, [true, false]);
 }
 
+/// A header and a C file that another includes change objects that the patch does not name: those are found and compiled.
+#[test]
+fn what_reads_a_changed_header_is_patched() {
+    let Some(lab) = Lab::open() else {
+        return;
+    };
+    let edits = [
+        Edit {
+            file: "include/linux/sched/loadavg.h",
+            find: "#define LOAD_INT(x) ((x) >> FSHIFT)",
+            replace: "#define LOAD_INT(x) (((x) >> FSHIFT) + 70)",
+        },
+        // Included by kernel/sched/build_utility.c.
+        Edit {
+            file: "kernel/sched/loadavg.c",
+            find: "\tloads[0] = (avenrun[0] + offset) << shift;",
+            replace: "\tloads[0] = (avenrun[0] + offset + (7 << FSHIFT)) << shift;",
+        },
+    ];
+    let (built, module) = lab.build("header", &edits, Replace::All);
+    assert!(built.refusals.is_empty(), "{:#?}", built.refusals);
+    let mut functions = built.functions["vmlinux"].clone();
+    functions.sort();
+    assert_eq!(functions, ["get_avenrun", "loadavg_proc_show"]);
+    let mut guest = Guest::default();
+    guest.step("show /proc/loadavg");
+    enable(&mut guest, &module);
+    guest.step("show /proc/loadavg");
+    disable(&mut guest, "header");
+    guest.step("show /proc/loadavg");
+    let answers = lab.boot(guest);
+    is_quiet(&answers);
+    let loads = answers.to("show /proc/loadavg");
+    let loads: Vec<u32> = loads
+        .map(|text| text.split('.').next().unwrap().parse().unwrap())
+        .collect();
+    let [before, patched, restored] = loads[..] else {
+        panic!("{}", answers.console);
+    };
+    // The guest is seconds old: there may be a load, but no such.
+    assert!(before < 7 && restored < 7, "{loads:?}");
+    assert!((77..84).contains(&patched), "{loads:?}");
+}
+
 /// A new function of one file is called from another, and callbacks run around the patch.
 #[test]
 fn files_of_one_patch_share_functions_and_callbacks_run() {

@@ -2,18 +2,22 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::panic,
     reason = "a test; clippy sees through #[cfg(test)] only"
 )]
 
 use std::path::{Path, PathBuf};
 
 use kernel_build::{Flavour, Kernel, KernelSeries, LivepatchFiles};
-use klp_cases::{Answers, Edit, Guest, Sources};
+use klp_cases::{Answers, Edit, Guest, Objtool, Sources};
 use livepatch::{Build, Built, Replace};
 
 mod cases;
+mod gaps;
+mod history;
 mod objtool;
 mod refused;
+mod sets;
 mod verification;
 
 /// When set, what is missing fails a test instead of skipping it: for continuous integration.
@@ -75,6 +79,7 @@ impl Lab {
             cache: self.kernel.folder.join("klp"),
             name: name.to_owned(),
             replace,
+            max_readers: 64,
             output: output.clone(),
             keep: Some(self.folder.path().join(name)),
         };
@@ -90,6 +95,32 @@ impl Lab {
     fn unlinked(&self, name: &str) -> PathBuf {
         let kept = self.folder.path().join(name);
         kept.join(format!("{name}.unfinished.ko"))
+    }
+
+    /// The kernel's own tool.
+    fn objtool(&self) -> Objtool {
+        Objtool {
+            program: self.files.objtool.clone(),
+            vmlinux: self.files.vmlinux.clone(),
+            symvers: self.files.module_symvers.clone(),
+        }
+    }
+
+    /// A folder that is gone when the lab is.
+    fn new_folder(&self) -> PathBuf {
+        tempfile::tempdir_in(self.folder.path()).unwrap().keep()
+    }
+
+    /// The source of another series, whose kernel is in the cache; `None` skips.
+    fn source_of(&self, series: KernelSeries) -> Option<PathBuf> {
+        match kernel_build::locate(series) {
+            Ok(kernel) => Some(kernel.source),
+            Err(missing) => {
+                assert!(std::env::var_os(REQUIRE).is_none(), "{missing}");
+                eprintln!("skipped: {missing}");
+                None
+            }
+        }
     }
 
     fn boot(&self, guest: Guest) -> Answers {

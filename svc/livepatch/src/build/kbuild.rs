@@ -1,6 +1,6 @@
 //! [`Kbuild`]: a prepared copy of a kernel tree, kept from one build to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use std::thread;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Objects;
-use super::objects::{Unit, membership};
+use super::includes::{Includes, generated_headers};
+use super::objects::{Unit, has_read, membership};
 use super::work_tree::{Freshness, copy_of_links};
 use crate::error::Error;
 
@@ -86,6 +87,7 @@ impl Kbuild {
         if freshness == Freshness::Changed || !ready.exists() {
             prepare_fn();
             remove(&ready)?;
+            remove(&kbuild.includes_file())?;
             remove_folder(&kbuild.objects_of(Side::Original))?;
             create(&kbuild.output())?;
             let path = kbuild.output().join(".config");
@@ -108,6 +110,50 @@ impl Kbuild {
     /// The tree that it is a copy of.
     pub(super) fn tree(&self) -> &Path {
         &self.tree
+    }
+
+    fn includes_file(&self) -> PathBuf {
+        self.folder.join("includes")
+    }
+
+    /// Which files of the tree may include which: kept, since the whole tree has to be read for it.
+    pub(super) fn includes(&self) -> Result<Includes, Error> {
+        let (source, output) = (self.source(), self.output());
+        let path = self.includes_file();
+        let kept = fs::read_to_string(&path).ok();
+        if let Some(includes) = kept.and_then(|text| Includes::parse(&text, &source, &output)) {
+            return Ok(includes);
+        }
+        let includes = Includes::of(&source, &output)?;
+        crate::write_whole(&path, includes.text().as_bytes())?;
+        Ok(includes)
+    }
+
+    /// Checksums of the headers that the build makes.
+    pub(super) fn generated(&self) -> Result<BTreeMap<String, u64>, Error> {
+        let output = self.output();
+        let mut found = BTreeMap::new();
+        for name in generated_headers(&output)? {
+            let path = output.join(&name);
+            let bytes = fs::read(&path).map_err(|source| Error::Read { path, source })?;
+            found.insert(name, xxh3_64(&bytes));
+        }
+        Ok(found)
+    }
+
+    /// Has the tree prepared anew by the next build.
+    pub(super) fn spoil(&self) -> Result<(), Error> {
+        remove(&self.folder.join("ready"))
+    }
+
+    /// Whether the compiler read one of these files when it last compiled a unit.
+    pub(super) fn has_read(&self, unit: &Unit, files: &BTreeSet<String>) -> Result<bool, Error> {
+        Ok(has_read(&self.command(unit)?, files))
+    }
+
+    fn command(&self, unit: &Unit) -> Result<String, Error> {
+        let path = unit.command(&self.output());
+        fs::read_to_string(&path).map_err(|source| Error::Read { path, source })
     }
 
     fn output(&self) -> PathBuf {
@@ -164,9 +210,7 @@ impl Kbuild {
     pub(super) fn objects(&self, units: &[Unit]) -> Result<Objects, Error> {
         let mut objects: Objects = BTreeMap::new();
         for unit in units {
-            let path = unit.command(&self.output());
-            let text = fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
-            let name = membership(&text).ok_or_else(|| Error::Membership {
+            let name = membership(&self.command(unit)?).ok_or_else(|| Error::Membership {
                 object: unit.target(),
             })?;
             objects.entry(name).or_default().push(unit.clone());
@@ -192,6 +236,18 @@ impl Kbuild {
             before: side(Side::Original)?,
             after: side(Side::Patched)?,
         })
+    }
+
+    /// Copies both builds of each unit below a folder.
+    pub(super) fn keep(&self, units: &[Unit], folder: &Path) -> Result<(), Error> {
+        for (side, name) in [(Side::Original, "orig"), (Side::Patched, "patched")] {
+            for unit in units {
+                let kept = unit.object(&folder.join(name));
+                create(kept.parent().unwrap_or(folder))?;
+                copy(&unit.object(&self.objects_of(side)), &kept)?;
+            }
+        }
+        Ok(())
     }
 
     /// An empty folder for a module.

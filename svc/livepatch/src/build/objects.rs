@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use elf_index::Binding;
+use elf_index::{Binding, Object};
 use klp_abi::VMLINUX;
 use klp_diff::{Exports, Inputs, Plan};
 use klp_module::{Change, extract};
@@ -48,6 +48,28 @@ pub(super) fn units(touched: &BTreeSet<String>) -> Vec<Unit> {
         Some(Unit { path })
     });
     units.collect()
+}
+
+/// Whether the compiler read one of these files for a unit, from what make noted of it.
+pub(super) fn has_read(command: &str, files: &BTreeSet<String>) -> bool {
+    command.lines().any(|line| {
+        let path = line.trim().trim_end_matches('\\').trim_end();
+        files.iter().any(|file| {
+            let rest = path.strip_suffix(file.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with(['/', ' ']))
+        })
+    })
+}
+
+/// Names of the source files that a linked file has, without their folders.
+pub(super) fn file_names(linked: &Path) -> Result<BTreeSet<String>, Error> {
+    let bytes = symbol_files::read(linked)?;
+    let object = Object::parse(&bytes).map_err(|source| Error::Object {
+        path: linked.to_owned(),
+        source,
+    })?;
+    let files = object.symbols_with_ids().filter(|(_, it)| it.is_file());
+    Ok(files.map(|(_, it)| it.name.to_owned()).collect())
 }
 
 /// Name of the object that a unit is part of, from the command that compiled it.
@@ -161,6 +183,15 @@ pub(super) fn compare(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_read_is_told_from_what_only_ends_alike() {
+        let command = "savedcmd_fs/x.o := gcc -c -o fs/x.o fs/x.c\n\nsource_fs/x.o := /tree/fs/x.c\n\n\
+                       deps_fs/x.o := \\\n    $(wildcard include/config/A) \\\n  /tree/fs/proc/internal.h \\\n  fs/y.h \\\n";
+        let has = |file: &str| has_read(command, &[file.to_owned()].into());
+        assert!(has("fs/proc/internal.h") && has("fs/y.h") && has("fs/x.c"));
+        assert!(!has("proc/internal") && !has("s/y.h") && !has("internal.hx"));
+    }
 
     #[test]
     fn a_unit_of_a_module_is_told_from_one_of_the_kernel() {

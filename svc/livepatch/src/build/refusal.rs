@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::includes::Readers;
+
 /// Most bytes of a module's name (`MODULE_NAME_LEN` less the terminator, `include/linux/moduleparam.h`, v7.3).
 const NAME_MAXIMUM: usize = klp_abi::OBJECT_NAME_BYTES;
 
@@ -57,6 +59,27 @@ pub enum Refusal {
         /// The source file.
         file: String,
     },
+    /// A header that too many objects may read.
+    #[error(
+        "{}: {objects} objects may read it, and more than {maximum} are refused; allow them with --max-readers {objects}",
+        files.join(", ")
+    )]
+    TooBroad {
+        /// The files of the patch.
+        files: Vec<String>,
+        /// Objects that would have to be compiled beside those of the files.
+        objects: usize,
+        /// How many are allowed.
+        maximum: usize,
+    },
+    /// A header that the build makes of the sources.
+    #[error(
+        "{file}: the kernel's build makes it of what the patch changes, and it is another one then: everything that reads it may change"
+    )]
+    Generated {
+        /// The header, below the output.
+        file: String,
+    },
     /// A change that cannot be livepatched.
     #[error("{object}: {what}")]
     Change {
@@ -68,7 +91,7 @@ pub enum Refusal {
 }
 
 /// Paths that cannot be livepatched, and why.
-const PATHS: [(fn(&str) -> bool, &str); 7] = [
+const PATHS: [(fn(&str) -> bool, &str); 6] = [
     (
         |path| path.split('/').any(|part| matches!(part, "" | "." | "..")),
         "it may not be below the tree",
@@ -90,31 +113,68 @@ const PATHS: [(fn(&str) -> bool, &str); 7] = [
         "code of lib/ may be linked from an archive, in another order than it is compiled",
     ),
     (
-        |path| path.ends_with(".h"),
-        "a header changes objects that the patch does not name; patch the .c files that use it",
+        |path| !path.ends_with(".c") && !path.ends_with(".h"),
+        "only C files and headers can be patched",
     ),
-    (|path| !path.ends_with(".c"), "only C files can be patched"),
 ];
 
-pub(super) fn paths(touched: &BTreeSet<String>) -> Vec<Refusal> {
-    let refused = touched.iter().filter_map(|path| {
+pub(super) fn paths(paths: &BTreeSet<String>) -> Vec<Refusal> {
+    let refused = paths.iter().filter_map(|path| {
         let (_, why) = PATHS.iter().find(|(is_refused, _)| is_refused(path))?;
         let path = path.clone();
         Some(Refusal::Path { path, why })
     });
-    let mut refused: Vec<Refusal> = refused.collect();
-    if touched.is_empty() {
-        refused.push(Refusal::Path {
-            path: "the patch".to_owned(),
-            why: "it names no file",
-        });
-    }
-    refused
+    refused.collect()
 }
 
-/// Files that a patch makes.
+/// A patch without any file.
+pub(super) fn nothing(touched: &BTreeSet<String>) -> Option<Refusal> {
+    touched.is_empty().then(|| Refusal::Path {
+        path: "the patch".to_owned(),
+        why: "it names no file",
+    })
+}
+
+/// Why something that reads a file of the patch stands against it.
+pub(super) fn readers(readers: &Readers) -> Vec<Refusal> {
+    let others = readers.others.iter().map(|file| {
+        let why = "it reads a file of the patch, and is no C: what changes in it is not known";
+        (file, why)
+    });
+    let rust = readers
+        .headers
+        .iter()
+        .filter(|file| file.starts_with("rust/"));
+    let rust = rust.map(|file| {
+        let why =
+            "it reads a file of the patch for code in Rust: what changes in that is not known";
+        (file, why)
+    });
+    let build = readers.sources.iter().filter(|file| is_of_the_build(file));
+    let build = build.map(|file| {
+        let why = "it reads a file of the patch, and the kernel's build is made of it: everything else may change";
+        (file, why)
+    });
+    let all = others.chain(rust).chain(build);
+    all.map(|(file, why)| Refusal::Path {
+        path: file.clone(),
+        why,
+    })
+    .collect()
+}
+
+/// Whether a source file is no part of the kernel, but a program that makes some. (What only computes offsets of it, as
+/// `kernel/bounds.c` does, makes headers: those are compared.)
+pub(super) fn is_of_the_build(file: &str) -> bool {
+    ["scripts/", "arch/x86/purgatory/", "arch/x86/tools/"]
+        .iter()
+        .any(|folder| file.starts_with(folder))
+}
+
+/// C files that a patch makes.
 pub(super) fn new_files(touched: &BTreeSet<String>, tree: &Path) -> Vec<Refusal> {
-    let new = touched.iter().filter(|path| !tree.join(path).exists());
+    let sources = touched.iter().filter(|path| path.ends_with(".c"));
+    let new = sources.filter(|path| !tree.join(path).exists());
     new.map(|path| Refusal::Path {
         path: path.clone(),
         why: "it is new, and there is nothing to compare it with; put its functions into a file that is there",
@@ -147,12 +207,35 @@ mod tests {
         ];
         let touched = touched.into_iter().map(str::to_owned).collect();
         let refused: Vec<String> = paths(&touched).iter().map(Refusal::to_string).collect();
-        assert_eq!(refused.len(), 7, "{refused:?}");
-        assert!(refused.iter().all(|text| !text.starts_with("fs/x.c")));
-        assert_eq!(paths(&BTreeSet::new()).len(), 1);
+        assert_eq!(refused.len(), 6, "{refused:?}");
+        let taken = ["fs/x.c", "b.h"];
+        assert!(
+            refused
+                .iter()
+                .all(|text| !taken.iter().any(|it| text.starts_with(it)))
+        );
+        assert!(nothing(&BTreeSet::new()).is_some());
         let tree = tempfile::tempdir().unwrap();
-        let new = ["fs/new.c".to_owned()].into();
+        // A header that nobody reads yet changes nothing by itself.
+        let new = ["fs/new.c".to_owned(), "fs/new.h".to_owned()].into();
         assert_eq!(new_files(&new, tree.path()).len(), 1);
+    }
+
+    #[test]
+    fn whatever_is_no_c_of_the_kernel_and_reads_a_header_is_told() {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let found = readers(&Readers {
+            sources: set(&[
+                "fs/x.c",
+                "scripts/mod/file2alias.c",
+                "arch/x86/purgatory/purgatory.c",
+            ]),
+            headers: set(&["fs/x.h", "rust/bindings/bindings_helper.h"]),
+            others: set(&["arch/x86/entry/entry_64.S", "fs/Makefile"]),
+        });
+        let found: Vec<String> = found.iter().map(Refusal::to_string).collect();
+        assert_eq!(found.len(), 5, "{found:#?}");
+        assert!(found.iter().all(|text| !text.starts_with("fs/x")));
     }
 
     #[test]
