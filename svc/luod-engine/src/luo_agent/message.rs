@@ -31,7 +31,7 @@ pub(crate) const FEATURES: [Feature; 3] = [Feature::Freeze, Feature::Cancel, Fea
 pub enum Command {
     /// Which features it knows.
     Hello {
-        /// Of [`FEATURES`]; others are left out of the answer.
+        /// Those that luod does not know are left out of the answer.
         #[serde(default)]
         features: Vec<Feature>,
     },
