@@ -72,8 +72,23 @@ impl SystemdGuest {
         check_refusal(&self.run(line)?, code, parts)
     }
 
+    /// Runs the words of one line, which end with a jump, and waits for the next kernel; what they print. Nothing, when systemd
+    /// ended them before they could.
+    pub(crate) fn jump(&self, line: &str) -> anyhow::Result<Option<String>> {
+        match self.done(line) {
+            Ok(said) => {
+                self.wait_boot()?;
+                Ok(Some(said))
+            }
+            Err(error) => match error.downcast_ref() {
+                Some(e2e::Error::Rebooted { .. }) => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
     /// Waits for the next kernel.
-    pub(crate) fn wait_boot(&self) -> anyhow::Result<()> {
+    fn wait_boot(&self) -> anyhow::Result<()> {
         self.machine.wait_boot(BOOT_PATIENCE)?;
         Ok(())
     }

@@ -33,8 +33,7 @@ pub(super) fn many(lab: &Lab) -> anyhow::Result<()> {
     ready(&guest, sessions, |files| {
         format!("{files} files filled, 0 updated")
     })?;
-    guest.done(&update_line())?;
-    guest.wait_boot()?;
+    guest.jump(&update_line())?;
     ready(&guest, sessions, |files| {
         format!("0 files filled, {files} updated")
     })?;
