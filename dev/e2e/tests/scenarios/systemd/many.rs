@@ -12,7 +12,7 @@ use super::update_line;
 use crate::harness::Lab;
 
 /// Services, each with a file of one byte.
-const SESSIONS: usize = 300;
+const SESSIONS: usize = 120;
 /// Asks for another number.
 const VARIABLE: &str = "E2E_SESSIONS";
 /// Files of one more service.
