@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use elf_index::{SectionId, SymbolId};
 use klp_abi::{KlpSymbol, VMLINUX};
-use klp_diff::{Exports, Inputs, LinkedPositions, Plan, Reach};
+use klp_diff::{Exports, LinkedPositions, Plan, Reach};
 use klp_module::{Change, extract};
 use livepatch::{Comparison, Input, LinkedFile, object_name, words, write_whole};
 
@@ -94,15 +94,7 @@ impl PlanOptions {
             fs::read_to_string(symvers).with_context(|| format!("read {}", symvers.display()))?;
         let exports = Exports::parse(&text, &name)
             .with_context(|| format!("understand {}", symvers.display()))?;
-        let plan = Plan::new(
-            Inputs {
-                program: &found.program,
-                after: &found.after,
-                twins: &found.twins,
-                difference: &found.difference,
-            },
-            &exports,
-        );
+        let plan = found.plan(&exports);
         let planned = Planned {
             found,
             plan: &plan,

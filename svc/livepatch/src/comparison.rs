@@ -4,7 +4,7 @@ use std::path::Path;
 
 use elf_index::{Object, SymbolId};
 use klp_checksum::{Program, Rule, Subject, Unchanged};
-use klp_diff::{ByName, Correlation, Difference, Side, compare};
+use klp_diff::{ByName, Correlation, Difference, Exports, Inputs, Plan, Side, compare};
 use rayon::prelude::*;
 
 use crate::checksums::checksums_of;
@@ -63,6 +63,20 @@ impl<'o, 'd> Comparison<'o, 'd> {
             twins,
             difference,
         })
+    }
+
+    /// What a module of the change takes along; `exports` are those of the kernel.
+    #[must_use]
+    pub fn plan<'e>(&self, exports: &'e Exports<'_>) -> Plan<'e> {
+        Plan::new(
+            Inputs {
+                program: &self.program,
+                after: &self.after,
+                twins: &self.twins,
+                difference: &self.difference,
+            },
+            exports,
+        )
     }
 }
 

@@ -42,15 +42,7 @@ fn of_ours(lab: &Lab, pair: &Path) -> Meaning {
         (&after_object, after.path()),
     )
     .unwrap();
-    let plan = klp_diff::Plan::new(
-        klp_diff::Inputs {
-            program: &found.program,
-            after: &found.after,
-            twins: &found.twins,
-            difference: &found.difference,
-        },
-        &exports,
-    );
+    let plan = found.plan(&exports);
     let bytes = klp_module::extract(klp_module::Change {
         before: &before_object,
         after: &after_object,

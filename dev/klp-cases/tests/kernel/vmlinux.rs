@@ -12,7 +12,7 @@ use elf_index::{Object, SectionId, SymbolId};
 use kernel_build::LivepatchFiles;
 use klp_cases::Meaning;
 use klp_checksum::{Insns, Program, Rule};
-use klp_diff::{Difference, Exports, Inputs, Plan, Side, compare, correlate};
+use klp_diff::{Difference, Exports, Side, compare, correlate};
 use klp_module::{Change, extract, with_checksums};
 use livepatch::{Comparison, Input, LinkedFile, checksums};
 
@@ -131,15 +131,7 @@ fn of_ours(kernel: &LivepatchFiles, folder: &Path) -> (Vec<String>, Meaning) {
     )
     .unwrap();
     assert_eq!(found.difference.refusals, []);
-    let plan = Plan::new(
-        Inputs {
-            program: &found.program,
-            after: &found.after,
-            twins: &found.twins,
-            difference: &found.difference,
-        },
-        &exports,
-    );
+    let plan = found.plan(&exports);
     let obstacles: Vec<String> = plan
         .obstacles
         .iter()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use elf_index::{Binding, Object};
 use klp_abi::VMLINUX;
-use klp_diff::{Exports, Inputs, Plan};
+use klp_diff::Exports;
 use klp_module::{Change, extract};
 
 use super::kbuild::Pair;
@@ -133,15 +133,7 @@ pub(super) fn compare(
         path: symvers.to_owned(),
         source,
     })?;
-    let plan = Plan::new(
-        Inputs {
-            program: &found.program,
-            after: &found.after,
-            twins: &found.twins,
-            difference: &found.difference,
-        },
-        &exports,
-    );
+    let plan = found.plan(&exports);
     let refused = |what| Refusal::Change {
         object: name.to_owned(),
         what,
